@@ -1,0 +1,101 @@
+/* The event loop: descriptors, timers, wake-ups, and the closing of what events may still name.
+ *
+ * One turn of loop_run(), in this order:
+ *   wait      epoll_wait, until the next timer; the `idle` hook runs before it may sleep (a worker lets go of the GIL)
+ *   dispatch  each event of the batch calls its watch
+ *   expire    timers that are due
+ *   flush     what was deferred to the end of the batch, in the order it was deferred
+ *   close     what was closed in this turn is freed
+ * Nothing is freed but in `close`, so an event of the same batch never names freed memory; an event of a watch that was
+ * removed in this batch is dropped. Work that is deferred while `flush` runs waits for the next turn, which then does
+ * not sleep. Each drain is bounded, so no descriptor can starve the others.
+ *
+ * The batch and the place in it are part of the struct, not of the C stack: whoever holds the loop can go on in the
+ * middle of a batch that another thread began.
+ *
+ * Threads: one holder at a time; only loop_wake() and wake_up() may be called by others. */
+#ifndef PENSTOCK_LOOP_LOOP_H
+#define PENSTOCK_LOOP_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "base/clock.h"
+#include "loop/timer.h"
+
+struct loop;
+
+/* A descriptor that is watched. Embedded in its owner; `ready` finds it with container_of. */
+struct watch {
+    int fd; /* -1: not watched */
+    void (*ready)(struct watch *w, uint32_t events);
+};
+
+/* Work put off to the end of the batch. Embedded; `queued` says that it waits. */
+struct deferred {
+    struct deferred *next;
+    void (*run)(struct deferred *d);
+    bool queued;
+};
+
+/* Something to be freed at the end of the turn. */
+struct closing {
+    struct closing *next;
+    void (*release)(struct closing *c);
+};
+
+enum { LOOP_BATCH = 64 };
+
+struct loop {
+    int epoll;
+    bool stop;
+    struct clock clock;
+    struct timers timers;
+    struct epoll_event batch[LOOP_BATCH];
+    int batch_size;
+    int batch_next;
+    struct deferred *deferred_first, **deferred_last;
+    struct closing *closing;
+    void (*idle)(struct loop *l); /* called before the loop may sleep; may be NULL */
+    void *owner;                  /* the hook's */
+    struct watch wake;            /* eventfd of loop_wake */
+};
+
+/* Makes a loop; after a fork it must be made anew. Returns 0 or -ERR_SYSTEM with errno set. */
+int loop_init(struct loop *l);
+
+/* Runs turns until loop_stop(). Returns 0, or -ERR_SYSTEM when epoll itself fails. */
+int loop_run(struct loop *l);
+
+/* One turn that sleeps for at most `patience` ms (-1: as long as it takes). For tests and for waiting elsewhere. */
+int loop_turn(struct loop *l, int patience);
+
+/* Ends loop_run() after this turn. By the holder. */
+void loop_stop(struct loop *l);
+
+/* Wakes the loop from another thread or a signal handler. */
+void loop_wake(struct loop *l);
+
+/* Closes the loop's own descriptors and runs what waits to be freed. */
+void loop_free(struct loop *l);
+
+/* Watches w->fd for `events` (EPOLL*). Returns 0 or -ERR_SYSTEM with errno set. */
+int loop_watch(struct loop *l, struct watch *w, uint32_t events);
+int loop_rewatch(struct loop *l, struct watch *w, uint32_t events);
+
+/* Takes the descriptor out of epoll and drops what the batch still holds for it; does not close it. */
+void loop_unwatch(struct loop *l, struct watch *w);
+
+/* Runs d->run at the end of this batch; nothing if it waits already. */
+void loop_defer(struct loop *l, struct deferred *d);
+
+/* Has c->release called at the end of this turn: the one way to free what a watch or timer belongs to. */
+void loop_close(struct loop *l, struct closing *c);
+
+static inline int64_t loop_now(const struct loop *l)
+{
+    return l->clock.now;
+}
+
+#endif
