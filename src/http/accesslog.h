@@ -1,0 +1,42 @@
+/* The access log: one line for each exchange, in the format `combined`, `json`, or one made of Gunicorn's atoms.
+ *
+ * The format is compiled once into a list of pieces; a line is then written without any allocation. Control bytes,
+ * quotes and bytes above 0x7e are escaped. Lines gather in a sink and are flushed at the end of each batch of events.
+ *
+ * Atoms (as in Gunicorn): %(h)s peer's host, %(l)s "-", %(u)s user of Basic authorization, %(t)s local time, %(r)s
+ * request line, %(m)s method, %(U)s path, %(q)s query, %(H)s protocol, %(s)s status, %(B)s bytes of content, %(b)s the
+ * same or "-", %(f)s referer, %(a)s user agent, %(T)s seconds, %(M)s milliseconds, %(D)s microseconds, %(L)s seconds as
+ * a decimal, %(p)s pid, %({name}i)s request field, %({name}o)s response field, %({name}e)s environment of the process; and
+ * the phases in microseconds: %(read)s, %(queue)s, %(app)s, %(send)s; %(id)s request id; %(S)s scheme.
+ *
+ * Threads: the loop's holder. */
+#ifndef PENSTOCK_HTTP_ACCESSLOG_H
+#define PENSTOCK_HTTP_ACCESSLOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "http/exchange.h"
+#include "loop/loop.h"
+
+struct access_log;
+
+/* Opens an access log that writes to `fd` (the caller's) lines of `format`. Returns NULL and says why in `why` when the
+ * format is not valid or memory is out. */
+struct access_log *access_log_open(int fd, const char *format, char *why, size_t size);
+
+/* Whether the format shows fields of the response, which are then kept by exchange_started(). */
+bool access_log_wants_head(const struct access_log *a);
+
+/* Puts the line of one exchange; it is written by access_log_flush, which the loop calls at the end of the batch. */
+void access_log_put(struct access_log *a, struct loop *l, const struct exchange *x);
+void access_log_flush(struct access_log *a);
+
+/* Writes to another descriptor from now on: a reopened file. */
+void access_log_move(struct access_log *a, int fd);
+void access_log_close(struct access_log *a);
+
+/* Lines that were dropped since it was opened. */
+uint64_t access_log_lost(const struct access_log *a);
+
+#endif
