@@ -1,7 +1,7 @@
 /* Clocks: what time it is, asked of the kernel once for each turn of a loop.
  *
- * `now` is monotonic and drives every time limit; the wall clock is for people: logs and the Date field
- * (RFC 9110, section 5.6.7), which is written once a second. */
+ * `now` is monotonic and drives every time limit; the wall clock is for people: logs and the Date
+ * field (RFC 9110, section 5.6.7), which is written once a second. */
 #ifndef PENSTOCK_BASE_CLOCK_H
 #define PENSTOCK_BASE_CLOCK_H
 
@@ -20,7 +20,8 @@ struct clock {
 /* Monotonic nanoseconds, asked now. */
 int64_t clock_ns(void);
 
-/* Asks both clocks; `date` is written anew only when the second has changed. Also makes a zeroed clock valid. */
+/* Asks both clocks; `date` is written anew only when the second has changed. Also makes a zeroed
+ * clock valid. */
 void clock_update(struct clock *c);
 
 static inline struct slice clock_date(const struct clock *c)

@@ -1,19 +1,19 @@
 /* The event loop: descriptors, timers, wake-ups, and the closing of what events may still name.
  *
  * One turn of loop_run(), in this order:
- *   wait      epoll_wait, until the next timer; the `idle` hook runs before it may sleep (a worker lets go of the GIL)
- *   dispatch  each event of the batch calls its watch
- *   expire    timers that are due
- *   flush     what was deferred to the end of the batch, in the order it was deferred
- *   close     what was closed in this turn is freed
- * Nothing is freed but in `close`, so an event of the same batch never names freed memory; an event of a watch that was
- * removed in this batch is dropped. Work that is deferred while `flush` runs waits for the next turn, which then does
- * not sleep. Each drain is bounded, so no descriptor can starve the others.
+ *   wait      epoll_wait, until the next timer; the `idle` hook runs before it may sleep (a worker
+ * lets go of the GIL) dispatch  each event of the batch calls its watch expire    timers that are
+ * due flush     what was deferred to the end of the batch, in the order it was deferred close what
+ * was closed is freed Nothing is freed but in `close`, so an event of the same batch never names
+ * freed memory; an event of a watch that was removed in this batch is dropped. Work that is
+ * deferred while `flush` runs waits for the next turn, which then does not sleep; what was closed
+ * meanwhile waits with it. So what was deferred before its owner was closed still runs before the
+ * owner is freed. Each drain is bounded, so no descriptor can starve the others.
  *
- * The batch and the place in it are part of the struct, not of the C stack: whoever holds the loop can go on in the
- * middle of a batch that another thread began.
+ * The batch and the place in it are part of the struct, not of the C stack: whoever holds the loop
+ * can go on in the middle of a batch that another thread began.
  *
- * Threads: one holder at a time; only loop_wake() and wake_up() may be called by others. */
+ * Threads: one holder at a time; only loop_wake() may be called by others. */
 #ifndef PENSTOCK_LOOP_LOOP_H
 #define PENSTOCK_LOOP_LOOP_H
 
@@ -56,6 +56,7 @@ struct loop {
     int batch_size;
     int batch_next;
     struct deferred *deferred_first, **deferred_last;
+    unsigned deferred_count;
     struct closing *closing;
     void (*idle)(struct loop *l); /* called before the loop may sleep; may be NULL */
     void *owner;                  /* the hook's */
@@ -68,29 +69,37 @@ int loop_init(struct loop *l);
 /* Runs turns until loop_stop(). Returns 0, or -ERR_SYSTEM when epoll itself fails. */
 int loop_run(struct loop *l);
 
-/* One turn that sleeps for at most `patience` ms (-1: as long as it takes). For tests and for waiting elsewhere. */
+/* One turn that sleeps for at most `patience` ms (-1: as long as it takes). For tests and for
+ * waiting elsewhere. */
 int loop_turn(struct loop *l, int patience);
 
-/* Ends loop_run() after this turn. By the holder. */
+/* Ends loop_run() after this turn, or, when none runs, the next loop_run() before its first. By the
+ * holder. */
 void loop_stop(struct loop *l);
 
 /* Wakes the loop from another thread or a signal handler. */
 void loop_wake(struct loop *l);
 
-/* Closes the loop's own descriptors and runs what waits to be freed. */
+/* Closes the loop's own descriptors, frees what waits to be freed and puts all timers to rest.
+ * Watches are left as they are: a child that drops the loop it inherited changes nothing for its
+ * parent. */
 void loop_free(struct loop *l);
 
-/* Watches w->fd for `events` (EPOLL*). Returns 0 or -ERR_SYSTEM with errno set. */
+/* Watches w->fd for `events` (EPOLL*, EPOLLET and the like included). Returns 0 or -ERR_SYSTEM with
+ * errno set. EPOLLERR and EPOLLHUP are always reported. */
 int loop_watch(struct loop *l, struct watch *w, uint32_t events);
 int loop_rewatch(struct loop *l, struct watch *w, uint32_t events);
 
-/* Takes the descriptor out of epoll and drops what the batch still holds for it; does not close it. */
+/* Takes the descriptor out of epoll and drops what the batch still holds for it. Leaves w->fd as it
+ * is; to be called before that is closed. Nothing when it is -1. */
 void loop_unwatch(struct loop *l, struct watch *w);
 
 /* Runs d->run at the end of this batch; nothing if it waits already. */
 void loop_defer(struct loop *l, struct deferred *d);
 
-/* Has c->release called at the end of this turn: the one way to free what a watch or timer belongs to. */
+/* Has c->release called at the end of this turn: the one way to free what a watch or timer belongs
+ * to. Once for each owner, which has unwatched and taken out its timers before, and defers nothing
+ * afterwards. */
 void loop_close(struct loop *l, struct closing *c);
 
 static inline int64_t loop_now(const struct loop *l)
