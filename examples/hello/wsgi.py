@@ -1,13 +1,10 @@
 """A WSGI application without a framework: a greeting, and what it read from a request."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 
-def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     match environ["REQUEST_METHOD"], environ["PATH_INFO"]:
         case ("GET" | "HEAD"), "/":
             return answer(start_response, "200 OK", b"Hello from Penstock.\n")
@@ -17,6 +14,6 @@ def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> 
             return answer(start_response, "404 Not Found", b"Try / or post something to /echo.\n")
 
 
-def answer(start_response: "StartResponse", status: str, body: bytes) -> list[bytes]:
+def answer(start_response: StartResponse, status: str, body: bytes) -> list[bytes]:
     start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
     return [body]
