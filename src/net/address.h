@@ -16,17 +16,20 @@ struct address {
 /* Longest text of an address, with its NUL: "unix:" and a path. */
 enum { ADDRESS_TEXT = 128 };
 
-/* An address of a numeric IPv4 or IPv6 host (with or without brackets) and a port. Returns 0 or -ERR_CONFIG. */
+/* An address of a numeric IPv4 or IPv6 host (with or without brackets) and a port. Returns 0 or
+ * -ERR_CONFIG. */
 int address_inet(struct address *a, const char *host, uint16_t port);
 
-/* The address of a Unix socket at `path`. Returns 0, or -ERR_CONFIG when the path is empty or too long. */
+/* The address of a Unix socket at `path`. Returns 0, or -ERR_CONFIG when the path is empty or too
+ * long. */
 int address_unix(struct address *a, const char *path);
 
-/* Writes "127.0.0.1:8000", "[::1]:8000" or "unix:/path" ("unix:" for an unnamed peer) and returns the length. */
+/* Writes "127.0.0.1:8000", "[::1]:8000" or "unix:/path" ("unix:" for an unnamed peer) and returns
+ * the length. */
 size_t address_text(const struct address *a, char out[static ADDRESS_TEXT]);
 
-/* Writes the host alone ("127.0.0.1", "::1", "" for Unix sockets) and returns its length. An IPv4 address mapped into
- * IPv6 is written as IPv4. */
+/* Writes the host alone ("127.0.0.1", "::1", "" for Unix sockets) and returns its length. An IPv4
+ * address mapped into IPv6 is written as IPv4. */
 size_t address_host(const struct address *a, char out[static ADDRESS_TEXT]);
 
 /* The port in host order; 0 for Unix sockets. */

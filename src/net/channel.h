@@ -1,8 +1,9 @@
 /* Channels: the socket between the master and each of its children.
  *
- * A SOCK_SEQPACKET pair, so that messages keep their bounds. Orders reach a child here and not by signals; descriptors
- * (configuration, scoreboard, logs, listeners) travel as SCM_RIGHTS. The first message each way tells the version; who
- * hears another leaves. When a side closes, the other knows that it is alone.
+ * A SOCK_SEQPACKET pair, so that messages keep their bounds. Orders reach a child here and not by
+ * signals; descriptors (configuration, scoreboard, logs, listeners) travel as SCM_RIGHTS. The first
+ * message each way tells the version; who hears another leaves. When a side closes, the other knows
+ * that it is alone.
  *
  * Threads: one at a time on each end. */
 #ifndef PENSTOCK_NET_CHANNEL_H
@@ -15,25 +16,22 @@ enum { CHANNEL_VERSION = 1, CHANNEL_PAYLOAD = 4096, CHANNEL_FDS = 128 };
 
 /* MESSAGE(name, who sends it to whom, what it means) */
 #define MESSAGE_MAP(X)                                                                             \
-    X(SETUP, "master to child", "struct setup; descriptors in the order that it names")           \
-    X(FORK, "master to template", "struct fork_order; the worker's end of a new channel")         \
-    X(ACCEPT, "master to worker", "begin to accept connections")                                  \
-    X(DRAIN, "master to child", "take nothing new, finish what is there, leave")                  \
-    X(STOP, "master to child", "leave now")                                                       \
-    X(LOGS, "master to child", "the descriptors of the reopened error and access log")            \
-    X(HELLO, "child to master", "struct hello; sent first by whoever has a channel of its own")   \
+    X(SETUP, "master to child", "struct setup; descriptors in the order that it names")            \
+    X(FORK, "master to template", "struct fork_order; the worker's end of a new channel")          \
+    X(ACCEPT, "master to worker", "begin to accept connections")                                   \
+    X(DRAIN, "master to child", "take nothing new, finish what is there, leave")                   \
+    X(STOP, "master to child", "leave now")                                                        \
+    X(LOGS, "master to child", "the descriptors of the reopened error and access log")             \
+    X(HELLO, "child to master", "struct hello; sent first by whoever has a channel of its own")    \
     X(READY, "child to master", "the application is loaded (worker) or forks are taken (template)")
 
-enum message_kind {
-#define X(name, way, text) MESSAGE_##name,
-    MESSAGE_MAP(X)
-#undef X
-    MESSAGE_COUNT
-};
+#define MESSAGE_ENUM(name, way, text) MESSAGE_##name,
+enum message_kind { MESSAGE_MAP(MESSAGE_ENUM) MESSAGE_COUNT };
+#undef MESSAGE_ENUM
 
-/* What a child is told at its start. Its descriptors, in order: configuration, scoreboard, error log, access log (only
- * if has_access_log), then `listeners` listening sockets in the order of the configuration's listeners of this
- * application. */
+/* What a child is told at its start. Its descriptors, in order: configuration, scoreboard, error
+ * log, access log (only if has_access_log), then `listeners` listening sockets in the order of the
+ * configuration's listeners of this application. */
 struct setup {
     uint32_t version; /* CHANNEL_VERSION */
     uint32_t slot;    /* in the scoreboard; unused by a template */
@@ -54,28 +52,33 @@ struct hello {
     int32_t pid;
 };
 
-/* A message as it was received or is to be sent. Received descriptors are the receiver's to close. */
+/* A message as it was received. Its descriptors are the receiver's to close. */
 struct message {
     enum message_kind kind;
-    uint32_t size; /* of payload */
+    int32_t sender; /* who sent it, as the kernel knows: on the master's end; 0 on a child's */
+    uint32_t size;  /* of payload */
     char payload[CHANNEL_PAYLOAD] __attribute__((aligned(8)));
     int fds[CHANNEL_FDS];
     unsigned fd_count;
 };
 
-/* Makes a connected pair, both ends close-on-exec and non-blocking. Returns 0 or -ERR_SYSTEM. */
+/* Makes a connected pair, both ends close-on-exec and non-blocking: ends[0] is the master's,
+ * ends[1] the child's. Returns 0 or -ERR_SYSTEM with errno set. */
 int channel_pair(int ends[static 2]);
 
-/* Sends a message of `size` bytes with `fd_count` descriptors (which stay the caller's). Never waits: returns 0,
- * -ERR_CLOSED when the other side is gone, -ERR_FULL when it does not read, or -ERR_SYSTEM. */
+/* Sends a message of `size` bytes with `fd_count` descriptors (which stay the caller's). Never
+ * waits: returns 0, -ERR_CLOSED when the other side is gone, -ERR_FULL when it does not read, or
+ * -ERR_SYSTEM. */
 int channel_send(int fd, enum message_kind kind, const void *payload, size_t size, const int *fds,
                  unsigned fd_count);
 
-/* Receives one message, with its descriptors close-on-exec. Returns 1, 0 when there is none now, -ERR_CLOSED at the end,
- * -ERR_PROTOCOL when it is malformed or truncated (its descriptors are closed), or -ERR_SYSTEM. */
+/* Receives one message, with its descriptors close-on-exec. Returns 1, 0 when there is none now,
+ * -ERR_CLOSED at the end, -ERR_PROTOCOL when it is malformed or truncated (its descriptors are
+ * closed), or -ERR_SYSTEM. */
 int channel_receive(int fd, struct message *out);
 
-/* Waits up to `patience` ms for channel_receive to have something; returns as it, 0 when the time has passed. */
+/* Waits up to `patience` ms for channel_receive to have something; returns as it, 0 when the time
+ * has passed. */
 int channel_wait(int fd, struct message *out, int patience);
 
 const char *message_name(enum message_kind kind);
