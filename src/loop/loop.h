@@ -1,14 +1,18 @@
 /* The event loop: descriptors, timers, wake-ups, and the closing of what events may still name.
  *
  * One turn of loop_run(), in this order:
- *   wait      epoll_wait, until the next timer; the `idle` hook runs before it may sleep (a worker
- * lets go of the GIL) dispatch  each event of the batch calls its watch expire    timers that are
- * due flush     what was deferred to the end of the batch, in the order it was deferred close what
- * was closed is freed Nothing is freed but in `close`, so an event of the same batch never names
- * freed memory; an event of a watch that was removed in this batch is dropped. Work that is
- * deferred while `flush` runs waits for the next turn, which then does not sleep; what was closed
- * meanwhile waits with it. So what was deferred before its owner was closed still runs before the
- * owner is freed. Each drain is bounded, so no descriptor can starve the others.
+ *   wait      epoll_wait, until the next timer; before it may sleep the `idle` hook runs (in a
+ *             worker it lets go of the GIL)
+ *   dispatch  each event of the batch calls its watch
+ *   expire    timers that are due
+ *   flush     what was deferred to the end of the batch, in the order it was deferred
+ *   close     what was closed is freed
+ *
+ * Nothing is freed but in `close`, so an event of the same batch never names freed memory; an event
+ * of a watch that was removed in this batch is dropped. Work that is deferred while `flush` runs
+ * waits for the next turn, which then does not sleep; what was closed meanwhile waits with it. So
+ * what was deferred before its owner was closed still runs before the owner is freed. Each drain is
+ * bounded, so no descriptor can starve the others.
  *
  * The batch and the place in it are part of the struct, not of the C stack: whoever holds the loop
  * can go on in the middle of a batch that another thread began.

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* One that is all zero but for `fire` is at rest. */
 struct timer {
     int64_t deadline; /* when it is to fire; TIMER_NEVER: not at all */
     int64_t queued;   /* the heap's key, never later than the deadline */
@@ -25,15 +26,13 @@ struct timers {
     uint32_t count, size;
 };
 
-/* A timer that is all zero but for `fire` is at rest. */
-
 void timers_init(struct timers *ts);
 
 /* Frees the heap; timers still in it are put to rest. */
 void timers_free(struct timers *ts);
 
 /* Sets the deadline; TIMER_NEVER puts it to rest. Returns 0 or -ERR_MEMORY, and then the timer is
- * as it was. A timer whose `queued` place exists cannot fail to move. */
+ * as it was. A timer that is not at rest cannot fail to move. */
 int timer_set(struct timers *ts, struct timer *t, int64_t deadline);
 
 /* Takes the timer out of the heap: before its owner is freed. */
