@@ -1,4 +1,5 @@
-/* What all wires of one process share: loop, limits, logs, counters, pools, and the list of open connections.
+/* What all wires of one process share: loop, limits, logs, counters, pools, and the list of open
+ * connections.
  *
  * Threads: the loop's holder, but for what says otherwise. */
 #ifndef PENSTOCK_HTTP_SERVER_H
@@ -19,11 +20,12 @@ struct access_log;
 /* One open connection, whatever it speaks: embedded at the head of each wire's connection. */
 struct link {
     struct link *next, **prev;
-    void (*drain)(struct link *l); /* take nothing new: close when idle, or after the exchange that runs */
-    void (*cut)(struct link *l);   /* close now */
+    void (*drain)(
+        struct link *l); /* take nothing new: close when idle, or after the exchange that runs */
+    void (*cut)(struct link *l); /* close now */
 };
 
-enum { SERVER_BLOCK = 16384, SERVER_OUT = 4096 };
+enum { SERVER_BLOCK = 16384 };
 
 struct server {
     struct loop *loop;
@@ -31,27 +33,30 @@ struct server {
     struct log *log;
     struct access_log *access; /* NULL: off */
     struct handler *handler;   /* whom requests go to */
-    struct slot *slot;         /* this worker's counters; a private one when there is no scoreboard */
-    struct pool blocks;        /* of SERVER_BLOCK bytes: read buffers; exchanges with their arenas */
-    struct pool outs;          /* of SERVER_OUT bytes: response buffers */
+    struct slot *slot;         /* this worker's counters in the scoreboard, or own_slot */
+    struct slot own_slot;
+    struct pool blocks; /* of SERVER_BLOCK bytes: read buffers; exchanges with their arenas */
     struct link *links;
     unsigned connections;
     uint64_t next_id;
     bool draining;
-    struct slice software; /* the Server field's value; empty: none is sent */
+    struct slice software;             /* the Server field's value; empty: none is sent */
     void (*on_idle)(struct server *s); /* draining, and the last connection has closed */
     void *owner;                       /* the hook's */
 };
 
-/* Makes a server of which loop, options, log, handler and slot are given. */
-void server_init(struct server *s, struct loop *loop, const struct app_options *options, struct log *log);
+/* Makes a server with everything but its handler; access log and slot may be set too. `options` and
+ * `log` stay the caller's. */
+void server_init(struct server *s, struct loop *loop, const struct app_options *options,
+                 struct log *log);
 void server_free(struct server *s);
 
 /* Links a connection in and out; counted in the scoreboard. */
 void server_join(struct server *s, struct link *l);
 void server_part(struct server *s, struct link *l);
 
-/* Takes nothing new: every connection closes after what it is doing; on_idle tells when the last has. */
+/* Takes nothing new: every connection closes after what it is doing; on_idle tells when the last
+ * has. */
 void server_drain(struct server *s);
 
 /* Closes every connection now. */

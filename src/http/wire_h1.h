@@ -4,8 +4,8 @@
 
 #include "http/server.h"
 
-/* Serves a connection that was just accepted; `fd` is the wire's from now on. Returns 0, or a negative error and then
- * `fd` is closed. loop */
+/* Serves a connection that was just accepted; `fd` is the wire's from now on. Returns 0, or a
+ * negative error and then `fd` is closed. loop */
 int h1_open(struct server *server, int fd, const struct ends *ends);
 
 #endif

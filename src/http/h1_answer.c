@@ -1,0 +1,338 @@
+/* HTTP/1 responses: the wire's table for handlers (RFC 9112, RFC 9110 section 6.4.1 for who has
+ * content).
+ *
+ * Everything is queued in the connection's output and leaves at the end of the batch of events, so
+ * that head and content, and the answers to pipelined requests, share one write; flush() and wait()
+ * send at once. Framing is chosen here and only here: by length where it is known, in chunks for
+ * HTTP/1.1, by closing for 1.0. A response that ends before its announced length is cut by
+ * resetting the connection.
+ *
+ * It never reads from the socket and never frees the exchange. */
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "http/h1_conn.h"
+#include "proto/status.h"
+
+void h1_go_on(struct h1_conn *c)
+{
+    loop_defer(c->server->loop, &c->later);
+}
+
+void h1_send(struct h1_conn *c)
+{
+    uint64_t sent = 0;
+    if (c->full || c->lost || !c->out.count)
+        return;
+    int rc = output_flush(&c->out, c->watch.fd, &sent);
+    slot_add(c->server->slot, bytes_out, sent);
+    c->progress = loop_now(c->server->loop);
+    c->full = rc == 1;
+    if (rc == 2)
+        h1_go_on(c);
+    if (rc == -ERR_SHORT_BODY)
+        log_event(c->server->log, LOG_ERROR, "a file that is being sent became shorter");
+    if (rc < 0)
+        h1_lose(c, (enum err) - rc);
+}
+
+/* Whether a response with this status to this request has content. */
+static bool has_content(const struct exchange *x, int status)
+{
+    return status >= 200 && status != 204 && status != 205 && status != 304 &&
+           !slice_eq(x->request.method, SLICE("HEAD"));
+}
+
+static enum h1_framing choose_framing(const struct exchange *x, int status, int64_t length)
+{
+    if (!has_content(x, status))
+        return H1_NO_BODY;
+    if (length >= 0)
+        return H1_BY_LENGTH;
+    return x->request.minor >= 1 ? H1_BY_CHUNKS : H1_BY_CLOSE;
+}
+
+/* The line that frames the content. 204 has none; 304 and HEAD tell the length that the content
+ * would have. */
+static int put_framing(struct buf *b, const struct h1_exchange *hx, int status, int64_t length)
+{
+    if (hx->framing == H1_BY_CHUNKS)
+        return buf_put(b, SLICE("Transfer-Encoding: chunked\r\n"));
+    if (status == 205)
+        return h1_encode_length(b, 0);
+    if (length < 0 || status < 200 || status == 204 || (status == 304 && length == 0))
+        return 0;
+    return h1_encode_length(b, (uint64_t)length);
+}
+
+static int put_connection(struct buf *b, const struct h1_exchange *hx)
+{
+    if (!hx->conn->keep_alive)
+        return buf_put(b, SLICE("Connection: close\r\n"));
+    if (hx->x.request.minor == 0)
+        return buf_put(b, SLICE("Connection: keep-alive\r\n"));
+    return 0;
+}
+
+static int put_line(struct buf *b, struct slice name, struct slice value)
+{
+    int err = buf_put(b, name);
+    if (!err)
+        err = buf_put(b, value);
+    return err ? err : buf_put(b, SLICE("\r\n"));
+}
+
+/* Date and Server, unless the application sent its own. */
+static int put_own_fields(struct buf *b, const struct server *s, const struct head *head)
+{
+    bool date = true, software = s->software.len > 0;
+    for (unsigned i = 0; i < head->count; i++) {
+        date = date && head->fields[i].id != HEADER_DATE;
+        software = software && head->fields[i].id != HEADER_SERVER;
+    }
+    int err = date ? put_line(b, SLICE("Date: "), clock_date(&s->loop->clock)) : 0;
+    if (!err && software)
+        err = put_line(b, SLICE("Server: "), s->software);
+    return err;
+}
+
+static int put_head(struct buf *b, struct h1_exchange *hx, const struct head *head, int64_t length)
+{
+    int err = h1_encode_head(b, head->status, head->reason, head->fields, head->count);
+    if (!err)
+        err = put_own_fields(b, hx->x.server, head);
+    if (!err)
+        err = put_framing(b, hx, head->status, length);
+    if (!err)
+        err = put_connection(b, hx);
+    return err ? err : h1_encode_end(b);
+}
+
+/* What could not be queued cannot be made good: the response is cut. */
+static int fail(struct h1_exchange *hx, int err)
+{
+    hx->x.wire->abort(&hx->x, (enum err) - err);
+    return err;
+}
+
+static int h1_start(struct exchange *x, const struct head *head, int64_t length)
+{
+    struct h1_exchange *hx = h1_of(x);
+    struct h1_conn *c = hx->conn;
+    if (!exchange_claim(x, CLAIM_STARTED) || c->lost)
+        return -ERR_CLOSED;
+    hx->framing = choose_framing(x, head->status, length);
+    hx->left = length;
+    if (head->close || hx->framing == H1_BY_CLOSE || c->server->draining)
+        c->keep_alive = false;
+    exchange_started(x, head);
+    struct buf *b = output_buffer(&c->out);
+    size_t before = b->end - b->start;
+    int err = put_head(b, hx, head, length);
+    if (!err)
+        err = output_appended(&c->out, buf_len(b) - before);
+    if (err)
+        return fail(hx, err);
+    h1_go_on(c);
+    return 0;
+}
+
+static void release(const struct chunk *chunk)
+{
+    if (chunk->hold)
+        chunk->hold->release(chunk->hold);
+}
+
+static int64_t chunk_length(const struct chunk *chunk)
+{
+    return chunk->kind == CHUNK_FILE ? chunk->length : (int64_t)chunk->bytes.len;
+}
+
+static int write_framed(struct h1_exchange *hx, const struct chunk *chunk)
+{
+    struct output *o = &hx->conn->out;
+    if (hx->framing != H1_BY_CHUNKS)
+        return output_chunk(o, chunk);
+    char size[CHUNKED_SIZE_MAX];
+    size_t n = chunked_encode_size(size, (uint64_t)chunk_length(chunk));
+    int err = output_copy(o, slice_of(size, n));
+    if (err)
+        release(chunk);
+    else
+        err = output_chunk(o, chunk);
+    return err ? err : output_copy(o, SLICE("\r\n"));
+}
+
+static int h1_write(struct exchange *x, const struct chunk *chunk)
+{
+    struct h1_exchange *hx = h1_of(x);
+    struct h1_conn *c = hx->conn;
+    int64_t length = chunk_length(chunk);
+    bool too_long = hx->framing == H1_BY_LENGTH && length > hx->left;
+    if (c->lost || hx->finished || too_long || length == 0 || hx->framing == H1_NO_BODY) {
+        release(chunk);
+        if (c->lost || hx->finished)
+            return -ERR_CLOSED;
+        return too_long ? -ERR_PROTOCOL : 0;
+    }
+    int err = write_framed(hx, chunk);
+    if (err)
+        return fail(hx, err);
+    hx->left -= length;
+    x->sent += length;
+    h1_go_on(c);
+    return c->out.pending >= OUTPUT_FULL;
+}
+
+static int h1_flush_now(struct exchange *x)
+{
+    struct h1_conn *c = h1_of(x)->conn;
+    h1_send(c);
+    return c->lost ? -ERR_CLOSED : c->out.pending >= OUTPUT_FULL;
+}
+
+/* Waits for the socket, up to the send time limit from the last byte that went out. */
+static int wait_for_socket(struct h1_conn *c, int64_t patience)
+{
+    struct pollfd p = {.fd = c->watch.fd, .events = POLLOUT};
+    int n = poll(&p, 1, patience > INT32_MAX ? INT32_MAX : (int)patience);
+    if (n < 0 && errno != EINTR)
+        return -ERR_SYSTEM;
+    if (n == 0)
+        return -ERR_SEND_TIMEOUT;
+    c->full = false;
+    return 0;
+}
+
+static int h1_wait(struct exchange *x)
+{
+    struct h1_conn *c = h1_of(x)->conn;
+    int64_t limit = x->server->options->send_timeout;
+    while (!c->lost && !c->cut && c->out.pending >= OUTPUT_FULL / 2) {
+        int64_t before = clock_ns();
+        int err = c->full ? wait_for_socket(c, limit) : 0;
+        if (err == -ERR_SEND_TIMEOUT && clock_ns() - before < limit * 1000000)
+            continue;
+        if (err)
+            h1_lose(c, (enum err) - err);
+        h1_send(c);
+    }
+    return c->lost ? -ERR_CLOSED : 0;
+}
+
+/* Trailers are only for a client that said it takes them (RFC 9110, section 6.5.1). */
+static int put_trailers(struct buf *b, const struct exchange *x, const struct head *trailers)
+{
+    const struct field *te = request_field(&x->request, HEADER_TE);
+    if (!trailers || !te || !slice_eq_nocase(te->value, SLICE("trailers")))
+        return 0;
+    int err = 0;
+    for (unsigned i = 0; i < trailers->count && !err; i++) {
+        const struct field *f = &trailers->fields[i];
+        err = buf_put(b, f->name);
+        if (!err)
+            err = put_line(b, SLICE(": "), f->value);
+    }
+    return err;
+}
+
+static int put_last_chunk(struct h1_exchange *hx, const struct head *trailers)
+{
+    struct output *o = &hx->conn->out;
+    struct buf *b = output_buffer(o);
+    size_t before = buf_len(b);
+    int err = buf_put(b, SLICE("0\r\n"));
+    if (!err)
+        err = put_trailers(b, &hx->x, trailers);
+    if (!err)
+        err = buf_put(b, SLICE("\r\n"));
+    return err ? err : output_appended(o, buf_len(b) - before);
+}
+
+static int h1_finish(struct exchange *x, const struct head *trailers)
+{
+    struct h1_exchange *hx = h1_of(x);
+    struct h1_conn *c = hx->conn;
+    if (c->lost || hx->finished)
+        return -ERR_CLOSED;
+    if (hx->framing == H1_BY_LENGTH && hx->left > 0)
+        return fail(hx, -ERR_SHORT_BODY);
+    int err = hx->framing == H1_BY_CHUNKS ? put_last_chunk(hx, trailers) : 0;
+    if (err)
+        return fail(hx, err);
+    hx->finished = true;
+    h1_go_on(c);
+    return 0;
+}
+
+static int h1_inform(struct exchange *x, const struct head *head)
+{
+    struct h1_exchange *hx = h1_of(x);
+    struct h1_conn *c = hx->conn;
+    if (c->lost || atomic_load(&x->claim) != CLAIM_OPEN)
+        return -ERR_CLOSED;
+    if (x->request.minor == 0)
+        return 0; /* RFC 9110, section 15.2: never to a client of HTTP/1.0 */
+    struct buf *b = output_buffer(&c->out);
+    size_t before = buf_len(b);
+    int err = h1_encode_head(b, head->status, head->reason, head->fields, head->count);
+    if (!err)
+        err = h1_encode_end(b);
+    if (!err)
+        err = output_appended(&c->out, buf_len(b) - before);
+    if (err)
+        return fail(hx, err);
+    return h1_flush_now(x);
+}
+
+/* No handler of today takes a tunnel, so none is offered. */
+static int h1_tunnel(struct exchange *x)
+{
+    (void)x;
+    return -ERR_PROTOCOL;
+}
+
+/* Bodies are taken in whole before the handler is called: there is never more to read. */
+static void h1_read_more(struct exchange *x)
+{
+    (void)x;
+}
+
+static void h1_abort(struct exchange *x, enum err why)
+{
+    struct h1_exchange *hx = h1_of(x);
+    struct h1_conn *c = hx->conn;
+    if (hx->finished)
+        return;
+    x->error = why;
+    c->keep_alive = false;
+    if (atomic_load(&x->claim) == CLAIM_OPEN && !c->lost) {
+        int status = err_status((int)why);
+        exchange_page(x, status ? status : 500, SLICE(""));
+        return;
+    }
+    hx->finished = true;
+    c->cut = true;
+    h1_go_on(c);
+}
+
+static void h1_leave(struct exchange *x)
+{
+    x->left = true;
+    h1_go_on(h1_of(x)->conn);
+}
+
+const struct wire_ops h1_wire = {
+    .name = "h1",
+    .inform = h1_inform,
+    .start = h1_start,
+    .write = h1_write,
+    .flush = h1_flush_now,
+    .wait = h1_wait,
+    .finish = h1_finish,
+    .tunnel = h1_tunnel,
+    .read_more = h1_read_more,
+    .abort = h1_abort,
+    .leave = h1_leave,
+};

@@ -1,0 +1,65 @@
+/* The server: what the wires of one process share, and the list of their connections (server.h has
+ * the contract).
+ *
+ * Relies on the loop's holder being the only one who joins and parts connections; never closes a
+ * descriptor itself. */
+#include "http/server.h"
+
+enum { SPARE_BLOCKS = 64 };
+
+void server_init(struct server *s, struct loop *loop, const struct app_options *options,
+                 struct log *log)
+{
+    *s = (struct server){.loop = loop, .options = options, .log = log, .slot = &s->own_slot};
+    pool_init(&s->blocks, SERVER_BLOCK, SPARE_BLOCKS);
+    s->software = slice_text(options->server_header);
+}
+
+void server_free(struct server *s)
+{
+    pool_drain(&s->blocks);
+}
+
+void server_join(struct server *s, struct link *l)
+{
+    l->next = s->links;
+    l->prev = &s->links;
+    if (s->links)
+        s->links->prev = &l->next;
+    s->links = l;
+    s->connections++;
+    slot_set(s->slot, connections, s->connections);
+    slot_add(s->slot, accepted, 1u);
+}
+
+void server_part(struct server *s, struct link *l)
+{
+    *l->prev = l->next;
+    if (l->next)
+        l->next->prev = l->prev;
+    s->connections--;
+    slot_set(s->slot, connections, s->connections);
+    if (s->draining && s->connections == 0 && s->on_idle)
+        s->on_idle(s);
+}
+
+void server_drain(struct server *s)
+{
+    if (s->draining)
+        return;
+    s->draining = true;
+    for (struct link *l = s->links, *next; l; l = next) {
+        next = l->next;
+        l->drain(l);
+    }
+    if (s->connections == 0 && s->on_idle)
+        s->on_idle(s);
+}
+
+void server_cut(struct server *s)
+{
+    for (struct link *l = s->links, *next; l; l = next) {
+        next = l->next;
+        l->cut(l);
+    }
+}
