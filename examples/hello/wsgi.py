@@ -5,13 +5,12 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    match environ["REQUEST_METHOD"], environ["PATH_INFO"]:
-        case ("GET" | "HEAD"), "/":
-            return answer(start_response, "200 OK", b"Hello from Penstock.\n")
-        case "POST", "/echo":
-            return answer(start_response, "200 OK", environ["wsgi.input"].read())
-        case _:
-            return answer(start_response, "404 Not Found", b"Try / or post something to /echo.\n")
+    request = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    if request in {("GET", "/"), ("HEAD", "/")}:
+        return answer(start_response, "200 OK", b"Hello from Penstock.\n")
+    if request == ("POST", "/echo"):
+        return answer(start_response, "200 OK", environ["wsgi.input"].read())
+    return answer(start_response, "404 Not Found", b"Try / or post something to /echo.\n")
 
 
 def answer(start_response: StartResponse, status: str, body: bytes) -> list[bytes]:
