@@ -20,21 +20,21 @@ struct chunked {
     bool done;      /* the CRLF that ends the body was taken; what follows is not the body's */
 };
 
-/* Begins a body. All extensions together may take `extension_cap` bytes (so may those of one chunk), all trailer
- * lines together `trailer_cap`, line ends counted. */
+/* Begins a body. All extensions together may take `extension_cap` bytes (so may those of one
+ * chunk), all trailer lines together `trailer_cap`, line ends counted. */
 void chunked_init(struct chunked *c, size_t extension_cap, size_t trailer_cap);
 
-/* Decodes what comes next of the body. Returns the bytes taken, and sets `data` to the payload among them (of `in`,
- * perhaps empty); there may be bytes left, to be given again. Takes nothing only when `in` is empty or the body is
- * done. Extensions and trailers are checked and dropped. Returns -ERR_x when the bytes are malformed or past a cap,
- * from then on at every call. */
+/* Decodes what comes next of the body. Returns the bytes taken, and sets `data` to the payload
+ * among them (of `in`, perhaps empty); there may be bytes left, to be given again. Takes nothing
+ * only when `in` is empty or the body is done. Extensions and trailers are checked and dropped.
+ * Returns -ERR_x when the bytes are malformed or past a cap, from then on at every call. */
 int chunked_decode(struct chunked *c, struct slice in, struct slice *data);
 
 /* The most that chunked_encode_size() writes. */
 #define CHUNKED_SIZE_MAX 18
 
-/* Writes what stands before a chunk of `size` bytes: the size and CRLF. Returns the bytes written. `size` is not 0,
- * which would end the body. Behind the chunk goes CRLF. */
+/* Writes what stands before a chunk of `size` bytes: the size and CRLF. Returns the bytes written.
+ * `size` is not 0, which would end the body. Behind the chunk goes CRLF. */
 size_t chunked_encode_size(char out[static CHUNKED_SIZE_MAX], uint64_t size);
 
 /* What ends a body, without trailers. */

@@ -1,4 +1,5 @@
-/* Header fields: names known to the program, and the grammar of names and values (RFC 9110 section 5). */
+/* Header fields: names known to the program, and the grammar of names and values (RFC 9110 section
+ * 5). */
 #ifndef PENSTOCK_PROTO_FIELDS_H
 #define PENSTOCK_PROTO_FIELDS_H
 
@@ -22,7 +23,8 @@ struct field {
     enum header_id id;
 };
 
-/* The id of a name, whatever its case; HEADER_UNKNOWN for any other bytes. One hash and one comparison. */
+/* The id of a name, whatever its case; HEADER_UNKNOWN for any other bytes. One hash and one
+ * comparison. */
 enum header_id header_lookup(struct slice name);
 
 /* The name as it is usually written; empty for HEADER_UNKNOWN. The slice is NUL-terminated. */
@@ -36,8 +38,8 @@ bool header_is_hop(enum header_id id);
 /* Whether the bytes are a field name: a token, so at least one byte. */
 bool field_name_ok(struct slice name);
 
-/* Whether the bytes may stand in a field's value: no control bytes (CR, LF, NUL, DEL and the rest) but HTAB. Bytes
- * above 0x7f (obs-text) are allowed, as is nothing at all. */
+/* Whether the bytes may stand in a field's value: no control bytes (CR, LF, NUL, DEL and the rest)
+ * but HTAB. Bytes above 0x7f (obs-text) are allowed, as is nothing at all. */
 bool field_value_ok(struct slice value);
 
 #endif
