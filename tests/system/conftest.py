@@ -1,0 +1,36 @@
+"""Fixtures: servers for one test and for a module, and what a failed test shows of them."""
+
+from __future__ import annotations
+
+import harness
+import pytest
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Start servers that live as long as the test: ``serve("app:application", "-w", "2")``."""
+    with harness.servers(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_module(tmp_path_factory):
+    """Start servers that live as long as the module's tests."""
+    with harness.servers(tmp_path_factory.mktemp("servers")) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def echo(serve_module):
+    """A server of the application that tells what it was given, with one worker."""
+    return serve_module("echo")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show the end of each running server's log with a failed test."""
+    report = yield
+    if report.failed:
+        for server in harness.running:
+            report.sections.append((f"log of {server.app} {server.pid}", server.log()[-6000:]))
+    return report
