@@ -476,7 +476,7 @@ static void follow(struct slice *s, const struct h1_decoder *d, const char *now)
 {
     uintptr_t at = (uintptr_t)s->ptr - (uintptr_t)d->base;
 
-    if (s->ptr && at <= d->line) {
+    if (s->ptr && at < d->line) {
         s->ptr = now + at;
     }
 }

@@ -82,7 +82,7 @@ static const char *literal_end(struct slice s)
     const char *close = memchr(s.ptr, ']', s.len);
     struct slice inside;
 
-    if (!close || close - s.ptr < 2) {
+    if (!close) {
         return NULL;
     }
     inside = slice_of(s.ptr + 1, (size_t)(close - s.ptr - 1));
