@@ -94,6 +94,19 @@ void loop_defer(struct loop *l, struct deferred *d)
     l->deferred_count++;
 }
 
+void loop_post(struct loop *l, struct deferred *d, bool urgent)
+{
+    struct deferred *first = atomic_load_explicit(&l->posted, memory_order_relaxed);
+
+    do {
+        d->next = first;
+    } while (!atomic_compare_exchange_weak_explicit(&l->posted, &first, d, memory_order_release,
+                                                    memory_order_relaxed));
+    if (urgent) {
+        loop_wake(l);
+    }
+}
+
 void loop_close(struct loop *l, struct closing *c)
 {
     c->next = l->closing;
@@ -160,7 +173,38 @@ static int turn_wait(struct loop *l, int patience)
     return 0;
 }
 
-static void turn_dispatch(struct loop *l)
+/* Has what just became ready called. False: somebody else holds the loop now. */
+static bool call_ready(struct loop *l)
+{
+    return !l->calls || l->calls(l);
+}
+
+/* What other threads handed back, oldest first, is done as if it had been deferred. */
+static void turn_take_posted(struct loop *l)
+{
+    struct deferred *d;
+    struct deferred *oldest = NULL;
+
+    if (!loop_has_posted(l)) {
+        return;
+    }
+    d = atomic_exchange_explicit(&l->posted, NULL, memory_order_acquire);
+    while (d) {
+        struct deferred *next = d->next;
+
+        d->next = oldest;
+        oldest = d;
+        d = next;
+    }
+    while (oldest) {
+        d = oldest;
+        oldest = d->next;
+        d->queued = false;
+        loop_defer(l, d);
+    }
+}
+
+static bool turn_dispatch(struct loop *l)
 {
     while (l->batch_next < l->batch_size) {
         const struct epoll_event *event = &l->batch[l->batch_next++];
@@ -168,8 +212,12 @@ static void turn_dispatch(struct loop *l)
 
         if (w) {
             w->ready(w, event->events);
+            if (!call_ready(l)) {
+                return false;
+            }
         }
     }
+    return true;
 }
 
 static void turn_expire(struct loop *l)
@@ -190,13 +238,17 @@ static struct deferred *deferred_take(struct loop *l)
     return d;
 }
 
-static void turn_flush(struct loop *l)
+static bool turn_flush(struct loop *l)
 {
     for (unsigned n = l->deferred_count; n > 0 && l->deferred_first; n--) {
         struct deferred *d = deferred_take(l);
 
         d->run(d);
+        if (!call_ready(l)) {
+            return false;
+        }
     }
+    return true;
 }
 
 static struct closing *closing_take(struct loop *l)
@@ -217,19 +269,42 @@ static void release_all(struct closing *c)
     }
 }
 
+/* What was closed before this flush can be named by nothing that is deferred after it. */
+static void closing_due(struct loop *l)
+{
+    struct closing **last = &l->due;
+
+    while (*last) {
+        last = &(*last)->next;
+    }
+    *last = closing_take(l);
+}
+
+static void release_due(struct loop *l)
+{
+    struct closing *all = l->due;
+
+    l->due = NULL;
+    release_all(all);
+}
+
 int loop_turn(struct loop *l, int patience)
 {
-    struct closing *closed_before_flush;
     int result = turn_wait(l, patience);
 
     if (result < 0) {
         return result;
     }
-    turn_dispatch(l);
+    turn_take_posted(l);
+    if (!turn_dispatch(l)) {
+        return LOOP_LOST;
+    }
     turn_expire(l);
-    closed_before_flush = closing_take(l);
-    turn_flush(l);
-    release_all(closed_before_flush);
+    closing_due(l);
+    if (!turn_flush(l)) {
+        return LOOP_LOST;
+    }
+    release_due(l);
     if (!l->deferred_first) {
         release_all(closing_take(l));
     }
@@ -257,6 +332,7 @@ static void close_own(int *fd)
 
 void loop_free(struct loop *l)
 {
+    release_due(l);
     while (l->closing) {
         release_all(closing_take(l));
     }

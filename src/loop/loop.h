@@ -21,6 +21,7 @@
 #ifndef PENSTOCK_LOOP_LOOP_H
 #define PENSTOCK_LOOP_LOOP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -61,10 +62,15 @@ struct loop {
     int batch_next;
     struct deferred *deferred_first, **deferred_last;
     unsigned deferred_count;
-    struct closing *closing;
-    void (*idle)(struct loop *l); /* called before the loop may sleep; may be NULL */
-    void *owner;                  /* the hook's */
-    struct watch wake;            /* eventfd of loop_wake */
+    struct closing *closing;           /* closed in this turn */
+    struct closing *due;               /* closed before the flush at hand: freed after it */
+    _Atomic(struct deferred *) posted; /* by other threads, newest first */
+    void (*idle)(struct loop *l);      /* called before the loop may sleep; may be NULL */
+    bool (*calls)(
+        struct loop *l); /* called after each event and each deferred piece of work; false: whoever
+                            turns the loop no longer holds it. May be NULL */
+    void *owner;         /* the hook's */
+    struct watch wake;   /* eventfd of loop_wake */
 };
 
 /* Makes a loop; after a fork it must be made anew. Returns 0 or -ERR_SYSTEM with errno set. */
@@ -72,6 +78,10 @@ int loop_init(struct loop *l);
 
 /* Runs turns until loop_stop(). Returns 0, or -ERR_SYSTEM when epoll itself fails. */
 int loop_run(struct loop *l);
+
+/* What loop_turn() returns when `calls` said that somebody else now holds the loop: nothing of it
+ * may be touched. */
+enum { LOOP_LOST = 1 };
 
 /* One turn that sleeps for at most `patience` ms (-1: as long as it takes). For tests and for
  * waiting elsewhere. */
@@ -100,6 +110,15 @@ void loop_unwatch(struct loop *l, struct watch *w);
 
 /* Runs d->run at the end of this batch; nothing if it waits already. */
 void loop_defer(struct loop *l, struct deferred *d);
+
+/* The same by a thread that does not hold the loop: the holder runs d->run in its next turn. A loop
+ * that sleeps is woken if it is `urgent`; else it comes with whatever wakes it next. */
+void loop_post(struct loop *l, struct deferred *d, bool urgent);
+
+static inline bool loop_has_posted(struct loop *l)
+{
+    return atomic_load_explicit(&l->posted, memory_order_acquire) != NULL;
+}
 
 /* Has c->release called at the end of this turn: the one way to free what a watch or timer belongs
  * to. Once for each owner, which has unwatched and taken out its timers before, and defers nothing

@@ -1,0 +1,482 @@
+/* The token (token.h says what it is for; docs/internals/threads.md has the drawing and the
+ * invariants).
+ *
+ * One atomic word says who holds the token and in which phase: LOOP (turning the loop; nobody may
+ * take it) or CALL (in code that may take long; the monitor may). A holder enters a call by a store
+ * and returns by compare-and-swap; the monitor takes the token by compare-and-swap from CALL to
+ * LOOP of somebody else. The sequence number makes each call another word, so that the monitor
+ * cannot take from a call that it did not watch.
+ *
+ * The monitor looks once a tick while calls are begun or detached ones run, and sleeps otherwise.
+ * It says that it sleeps before it looks a last time, and a holder enters before it reads that;
+ * both are sequentially consistent, so one of them sees the other.
+ *
+ * Parking, passing and the monitor's turn of leading are decided under one short lock; nobody waits
+ * under it. */
+#include "loop/token.h"
+
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/errors.h"
+
+enum {
+    TICK_NS = 1000000,
+    QUIET_TICKS = 20,  /* without a call, before the monitor sleeps */
+    STILL_NS = 100000, /* a call that used less CPU in a tick is blocked */
+    SLOW_NS = 150000,  /* a call that took longer is worth a look at its CPU clock from then on */
+    LIKELY = 128,      /* of 255: from here on a call gives the token away first */
+    LEAVE_TICK = 50,   /* ms between looks at whether a thread that was being started has come */
+};
+
+enum phase { PHASE_LOOP, PHASE_CALL };
+
+#define MONITOR 0xffffu
+#define NOBODY  0xfffeu
+
+/* state: sequence << 17 | phase << 16 | holder */
+static uint64_t word(uint32_t holder, enum phase phase, uint64_t sequence)
+{
+    return sequence << 17 | (uint64_t)phase << 16 | holder;
+}
+
+static uint32_t word_holder(uint64_t w)
+{
+    return w & 0xffff;
+}
+
+static enum phase word_phase(uint64_t w)
+{
+    return (w >> 16) & 1 ? PHASE_CALL : PHASE_LOOP;
+}
+
+static uint64_t word_sequence(uint64_t w)
+{
+    return w >> 17;
+}
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t value, const struct timespec *patience)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, patience, NULL, 0);
+}
+
+static void futex_wake(_Atomic uint32_t *word)
+{
+    atomic_store(word, 1);
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static int64_t clock_of(clockid_t clock)
+{
+    struct timespec t;
+    return clock_gettime(clock, &t) ? 0 : t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* The queue
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+void token_submit(struct token *t, struct task *task)
+{
+    task->next = NULL;
+    task->prev = t->last;
+    *t->last = task;
+    t->last = &task->next;
+    t->queued++;
+}
+
+bool token_withdraw(struct token *t, struct task *task)
+{
+    if (!task->prev)
+        return false;
+    *task->prev = task->next;
+    if (task->next)
+        task->next->prev = task->prev;
+    else
+        t->last = task->prev;
+    task->prev = NULL;
+    t->queued--;
+    return true;
+}
+
+/* Passing
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+/* Under the lock. */
+static struct hand *unpark(struct token *t)
+{
+    struct hand *h = t->parked;
+    if (h) {
+        t->parked = h->parked_next;
+        atomic_store(&t->wanted, t->parked != NULL);
+    }
+    return h;
+}
+
+/* Under the lock. */
+static void park(struct token *t, struct hand *h)
+{
+    h->parked_next = t->parked;
+    t->parked = h;
+    atomic_store(&t->wanted, true);
+}
+
+/* Under the lock: nobody is parked, so one more thread is started if there may be one. */
+static void want_more(struct token *t)
+{
+    if (t->spawning || t->count == t->most)
+        return;
+    t->spawning = t->ops->spawn(t);
+}
+
+static void wake_monitor(struct token *t)
+{
+    futex_wake(&t->alarm);
+}
+
+/* The token goes from `from`, which the caller has as the state, to a parked hand, or to the
+ * monitor. False: it is no longer where it was. */
+static bool pass(struct token *t, uint64_t from)
+{
+    pthread_mutex_lock(&t->lock);
+    struct hand *to = unpark(t);
+    if (!to)
+        want_more(t);
+    uint64_t next = word(to ? to->index : MONITOR, PHASE_LOOP, word_sequence(from));
+    atomic_fetch_add(&t->detached, 1);
+    bool passed = atomic_compare_exchange_strong(&t->state, &from, next);
+    if (!passed) {
+        atomic_fetch_sub(&t->detached, 1);
+        if (to)
+            park(t, to);
+    }
+    pthread_mutex_unlock(&t->lock);
+    if (passed && to)
+        futex_wake(&to->called);
+    return passed;
+}
+
+/* A holder's call is likely to block: the loop goes to another hand before it starts. */
+static void give_away(struct hand *h)
+{
+    struct token *t = h->token;
+    h->holds = false;
+    pass(t, atomic_load(&t->state));
+    if (word_holder(atomic_load(&t->state)) == MONITOR || atomic_load(&t->asleep))
+        wake_monitor(t);
+}
+
+void hand_enter(struct hand *h)
+{
+    struct token *t = h->token;
+    if (!h->holds)
+        return;
+    h->sequence++;
+    atomic_store(&t->state, word(h->index, PHASE_CALL, h->sequence));
+    if (atomic_load(&t->asleep))
+        wake_monitor(t);
+}
+
+bool hand_return(struct hand *h)
+{
+    if (!h->holds)
+        return false;
+    uint64_t mine = word(h->index, PHASE_CALL, h->sequence);
+    h->holds = atomic_compare_exchange_strong(&h->token->state, &mine,
+                                              word(h->index, PHASE_LOOP, h->sequence));
+    return h->holds;
+}
+
+/* Calls
+ * -------------------------------------------------------------------------------------------------------------
+ */
+
+void hand_measure(struct hand *h)
+{
+    h->wall_begun = clock_ns();
+    h->cpu_begun =
+        atomic_load_explicit(&h->route->slow, memory_order_relaxed) ? clock_of(h->cpu) : 0;
+}
+
+/* Moves the score of a route a part of the way to what the last call was. A route of short calls
+ * costs one read. */
+static void learn(struct hand *h)
+{
+    struct route *r = h->route;
+    int64_t wall = clock_ns() - h->wall_begun;
+    int score = atomic_load_explicit(&r->blocks, memory_order_relaxed);
+    bool blocked = false;
+    if (wall > SLOW_NS && !h->cpu_begun) {
+        atomic_store_explicit(&r->slow, true, memory_order_relaxed);
+        return;
+    }
+    if (wall > SLOW_NS)
+        blocked = wall - (clock_of(h->cpu) - h->cpu_begun) > wall / 2;
+    else if (score == 0)
+        return;
+    score += ((blocked ? 255 : 0) - score) / 4;
+    atomic_store_explicit(&r->blocks, (uint8_t)(score < 4 ? 0 : score), memory_order_relaxed);
+}
+
+/* False when the token is gone. */
+static bool run_first(struct hand *h)
+{
+    struct token *t = h->token;
+    struct task *task = t->first;
+    token_withdraw(t, task);
+    h->route = &t->routes[task->route % ROUTES];
+    if (atomic_load_explicit(&h->route->blocks, memory_order_relaxed) >= LIKELY && t->most > 1)
+        give_away(h);
+    hand_measure(h);
+    t->ops->run(h, task);
+    learn(h);
+    return h->holds;
+}
+
+/* The loop's hook: runs what the last event made ready. False: who turns the loop no longer is to.
+ */
+static bool run_calls(struct loop *l)
+{
+    struct token *t = l->owner;
+    if (!t->leader)
+        return !atomic_load(&t->wanted);
+    while (t->first)
+        if (!run_first(t->leader))
+            return false;
+    return true;
+}
+
+static void before_sleep(struct loop *l)
+{
+    struct token *t = l->owner;
+    if (t->leader)
+        t->ops->idle(t->leader);
+}
+
+/* The monitor
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+struct watched {
+    uint64_t state; /* at the last look */
+    int64_t cpu;    /* of the hand that was in a call then */
+    unsigned ticks; /* for which that call has run */
+    unsigned quiet; /* ticks without a call */
+};
+
+static void look_at_call(struct token *t, struct watched *w, uint64_t now)
+{
+    int64_t cpu = clock_of(t->hands[word_holder(now)]->cpu);
+    w->quiet = 0;
+    if (now != w->state) {
+        w->ticks = 0;
+    } else if (++w->ticks >= 2 || cpu - w->cpu < STILL_NS) {
+        pass(t, now);
+    }
+    w->cpu = cpu;
+}
+
+static void look(struct token *t, struct watched *w)
+{
+    uint64_t now = atomic_load(&t->state);
+    if (loop_has_posted(t->loop))
+        loop_wake(t->loop);
+    if (word_phase(now) == PHASE_CALL)
+        look_at_call(t, w, now);
+    else if (now == w->state)
+        w->quiet++;
+    else
+        w->quiet = 0;
+    w->state = now;
+}
+
+/* Whether there is nothing for the monitor to watch, unless that changes. */
+static bool is_quiet(struct token *t)
+{
+    uint64_t now = atomic_load(&t->state);
+    return word_phase(now) == PHASE_LOOP && word_holder(now) != MONITOR &&
+           !atomic_load(&t->detached) && !loop_has_posted(t->loop) && !atomic_load(&t->stopping);
+}
+
+static void rest(struct token *t, struct watched *w)
+{
+    static const struct timespec tick = {.tv_nsec = TICK_NS};
+    bool sleep = w->quiet >= QUIET_TICKS;
+    if (sleep) {
+        atomic_store(&t->asleep, true);
+        sleep = is_quiet(t);
+        w->quiet = 0;
+    }
+    if (!atomic_load(&t->alarm))
+        futex_wait(&t->alarm, 0, sleep ? NULL : &tick);
+    atomic_store(&t->asleep, false);
+    atomic_store(&t->alarm, 0);
+}
+
+/* Lets a parked hand have the token; false when none is there. */
+static bool hand_over(struct token *t)
+{
+    pthread_mutex_lock(&t->lock);
+    struct hand *to = unpark(t);
+    if (to)
+        atomic_store(&t->state, word(to->index, PHASE_LOOP, word_sequence(atomic_load(&t->state))));
+    pthread_mutex_unlock(&t->lock);
+    if (to)
+        futex_wake(&to->called);
+    return to != NULL;
+}
+
+/* No hand is free: the monitor turns the loop, so that bytes, time limits and refusals go on while
+ * calls wait. */
+static void lead(struct token *t)
+{
+    t->leader = NULL;
+    while (!hand_over(t)) {
+        if (t->loop->stop || loop_turn(t->loop, -1) < 0) {
+            token_stop(t);
+            return;
+        }
+    }
+}
+
+static void *monitor_main(void *arg)
+{
+    struct token *t = arg;
+    struct watched w = {0};
+    while (!atomic_load(&t->stopping)) {
+        if (word_holder(atomic_load(&t->state)) == MONITOR) {
+            lead(t);
+            continue;
+        }
+        rest(t, &w);
+        look(t, &w);
+    }
+    return NULL;
+}
+
+/* Hands
+ * -------------------------------------------------------------------------------------------------------------
+ */
+
+static void join_crew(struct token *t, struct hand *h)
+{
+    pthread_mutex_lock(&t->lock);
+    h->token = t;
+    h->index = t->count++;
+    h->holds = false;
+    h->sequence = 0;
+    atomic_store(&h->called, 0);
+    pthread_getcpuclockid(pthread_self(), &h->cpu);
+    t->hands[h->index] = h;
+    t->spawning = false;
+    pthread_mutex_unlock(&t->lock);
+}
+
+/* Parks until it is this hand's turn; takes what nobody has. False: everybody is to leave. */
+static bool wait_for_turn(struct hand *h)
+{
+    struct token *t = h->token;
+    bool led = false;
+    pthread_mutex_lock(&t->lock);
+    uint64_t now = atomic_load(&t->state);
+    bool leave = atomic_load(&t->stopping);
+    bool free = !leave && word_holder(now) == NOBODY;
+    if (free) {
+        atomic_store(&t->state, word(h->index, PHASE_LOOP, word_sequence(now)));
+    } else if (!leave) {
+        park(t, h);
+        led = word_holder(now) == MONITOR;
+    }
+    pthread_mutex_unlock(&t->lock);
+    if (leave)
+        return false;
+    if (led)
+        loop_wake(t->loop);
+    while (!free && !atomic_load(&h->called))
+        futex_wait(&h->called, 0, NULL);
+    atomic_store(&h->called, 0);
+    return word_holder(atomic_load(&t->state)) == h->index;
+}
+
+static int turn_the_loop(struct hand *h)
+{
+    struct token *t = h->token;
+    int rc = 0;
+    t->leader = h;
+    h->holds = true;
+    h->sequence = word_sequence(atomic_load(&t->state));
+    if (!run_calls(t->loop))
+        return 0;
+    while (rc == 0 && !t->loop->stop)
+        rc = loop_turn(t->loop, -1);
+    return rc < 0 ? rc : 0;
+}
+
+int token_join(struct token *t, struct hand *h)
+{
+    int err = 0;
+    join_crew(t, h);
+    while (wait_for_turn(h)) {
+        err = turn_the_loop(h);
+        if (h->holds) {
+            token_stop(t);
+            break;
+        }
+        atomic_fetch_sub(&t->detached, 1);
+    }
+    atomic_fetch_add(&t->left, 1);
+    syscall(SYS_futex, &t->left, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    return err;
+}
+
+void token_stop(struct token *t)
+{
+    pthread_mutex_lock(&t->lock);
+    atomic_store(&t->stopping, true);
+    t->loop->stop = true;
+    atomic_store(&t->state, word(NOBODY, PHASE_LOOP, 0));
+    for (struct hand *h; (h = unpark(t));)
+        futex_wake(&h->called);
+    pthread_mutex_unlock(&t->lock);
+    wake_monitor(t);
+}
+
+int token_init(struct token *t, struct loop *loop, unsigned most, const struct token_ops *ops)
+{
+    *t = (struct token){.loop = loop, .ops = ops, .most = most < HANDS_MOST ? most : HANDS_MOST};
+    atomic_store(&t->state, word(NOBODY, PHASE_LOOP, 0));
+    t->last = &t->first;
+    pthread_mutex_init(&t->lock, NULL);
+    loop->owner = t;
+    loop->calls = run_calls;
+    loop->idle = before_sleep;
+    return pthread_create(&t->monitor, NULL, monitor_main, t) ? -ERR_SYSTEM : 0;
+}
+
+static bool all_left(struct token *t)
+{
+    pthread_mutex_lock(&t->lock);
+    bool all = !t->spawning && atomic_load(&t->left) == t->count;
+    pthread_mutex_unlock(&t->lock);
+    return all;
+}
+
+bool token_free(struct token *t, int patience)
+{
+    static const struct timespec tick = {.tv_nsec = LEAVE_TICK * 1000000L};
+    int64_t limit = clock_ns() + patience * 1000000LL;
+    while (!all_left(t)) {
+        if (clock_ns() > limit)
+            return false;
+        uint32_t left = atomic_load(&t->left);
+        if (!all_left(t))
+            futex_wait(&t->left, left, &tick);
+    }
+    pthread_join(t->monitor, NULL);
+    pthread_mutex_destroy(&t->lock);
+    return true;
+}
