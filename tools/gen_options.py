@@ -191,9 +191,7 @@ def def_text(table: dict[str, Option]) -> str:
     for name, option in table.items():
         for choice in option.get("choices", []):
             key = option.get("json", name)
-            lines.append(
-                f'OPTION_CHOICE("{key}", "{choice}", {enumerator(name, option, choice)})'
-            )
+            lines.append(f'OPTION_CHOICE("{key}", "{choice}", {enumerator(name, option, choice)})')
     lines += [f"#undef {macro}" for macro in macros]
     return "\n".join([*lines, "#undef OPTION_CHOICE", ""])
 
