@@ -126,6 +126,11 @@ struct handler_ops {
      * at the end of the head and the streams come through body(). */
     bool whole_body;
 
+    /* True: request() leads to a call that may run on any thread; until it leaves, the response is
+     * its own and the loop only notes what happens to the connection (no writable, no gone). False:
+     * all of this handler happens on the loop. */
+    bool in_calls;
+
     /* Answer this. An error returned is answered for the handler (err_status), and it must not have
      * called leave(). loop */
     int (*request)(struct handler *h, struct exchange *x);
@@ -144,6 +149,10 @@ struct handler_ops {
 
     /* The request's time is over and its claim was taken; the call may still run. loop */
     void (*timeout)(struct handler *h, struct exchange *x);
+
+    /* Takes back a request whose call waits for its turn. True: it will never run, nor leave. loop
+     */
+    bool (*withdraw)(struct handler *h, struct exchange *x);
 };
 
 struct handler {
@@ -202,6 +211,7 @@ struct exchange {
     enum err error;         /* what ended it, if something did */
     int64_t sent;           /* content bytes handed over for sending */
     bool begun;             /* the handler has had request() */
+    bool detached;          /* its call lost the loop and must not touch it; the call's */
     bool left;              /* the handler has called leave() */
     const struct head
         *logged; /* copy of the response's head when the access log wants its fields; else NULL */

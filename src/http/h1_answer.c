@@ -11,23 +11,23 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "http/h1_conn.h"
 #include "proto/status.h"
 
 void h1_go_on(struct h1_conn *c)
 {
+    if (c->x && c->x->x.detached)
+        return; /* whoever takes the connection back goes on with it */
     loop_defer(c->server->loop, &c->later);
 }
 
 void h1_send(struct h1_conn *c)
 {
-    uint64_t sent = 0;
     if (c->full || c->lost || !c->out.count)
         return;
-    int rc = output_flush(&c->out, c->watch.fd, &sent);
-    slot_add(c->server->slot, bytes_out, sent);
-    c->progress = loop_now(c->server->loop);
+    int rc = output_flush(&c->out, c->watch.fd, &c->sent);
     c->full = rc == 1;
     if (rc == 2)
         h1_go_on(c);
@@ -83,15 +83,26 @@ static int put_line(struct buf *b, struct slice name, struct slice value)
     return err ? err : buf_put(b, SLICE("\r\n"));
 }
 
-/* Date and Server, unless the application sent its own. */
-static int put_own_fields(struct buf *b, const struct server *s, const struct head *head)
+/* The loop's clock has the date at hand, but only its holder may look at it. */
+static struct slice date_for(const struct exchange *x, char now[static CLOCK_DATE_LEN + 1])
 {
+    if (!x->detached)
+        return clock_date(&x->server->loop->clock);
+    clock_http_date(time(NULL), now);
+    return slice_of(now, CLOCK_DATE_LEN);
+}
+
+/* Date and Server, unless the application sent its own. */
+static int put_own_fields(struct buf *b, const struct exchange *x, const struct head *head)
+{
+    const struct server *s = x->server;
     bool date = true, software = s->software.len > 0;
     for (unsigned i = 0; i < head->count; i++) {
         date = date && head->fields[i].id != HEADER_DATE;
         software = software && head->fields[i].id != HEADER_SERVER;
     }
-    int err = date ? put_line(b, SLICE("Date: "), clock_date(&s->loop->clock)) : 0;
+    char now[CLOCK_DATE_LEN + 1];
+    int err = date ? put_line(b, SLICE("Date: "), date_for(x, now)) : 0;
     if (!err && software)
         err = put_line(b, SLICE("Server: "), s->software);
     return err;
@@ -101,7 +112,7 @@ static int put_head(struct buf *b, struct h1_exchange *hx, const struct head *he
 {
     int err = h1_encode_head(b, head->status, head->reason, head->fields, head->count);
     if (!err)
-        err = put_own_fields(b, hx->x.server, head);
+        err = put_own_fields(b, &hx->x, head);
     if (!err)
         err = put_framing(b, hx, head->status, length);
     if (!err)
@@ -209,6 +220,8 @@ static int h1_wait(struct exchange *x)
 {
     struct h1_conn *c = h1_of(x)->conn;
     int64_t limit = x->server->options->send_timeout;
+    bool detached = x->detached;
+    x->detached = true; /* while it waits, the token may be passed on */
     while (!c->lost && !c->cut && c->out.pending >= OUTPUT_FULL / 2) {
         int64_t before = clock_ns();
         int err = c->full ? wait_for_socket(c, limit) : 0;
@@ -218,7 +231,8 @@ static int h1_wait(struct exchange *x)
             h1_lose(c, (enum err) - err);
         h1_send(c);
     }
-    return c->lost ? -ERR_CLOSED : 0;
+    x->detached = detached;
+    return c->lost || c->cut ? -ERR_CLOSED : 0;
 }
 
 /* Trailers are only for a client that said it takes them (RFC 9110, section 6.5.1). */
@@ -317,10 +331,23 @@ static void h1_abort(struct exchange *x, enum err why)
     h1_go_on(c);
 }
 
+/* Whether the loop has something to do for the connection that cannot wait for its next turn. */
+static bool is_urgent(const struct h1_conn *c)
+{
+    return c->out.count || c->lost || c->cut || !c->keep_alive || c->in_start != c->in_end;
+}
+
 static void h1_leave(struct exchange *x)
 {
+    struct h1_conn *c = h1_of(x)->conn;
+    if (x->detached) {
+        h1_send(c);
+        loop_post(c->server->loop, &c->back, is_urgent(c));
+        return;
+    }
     x->left = true;
-    h1_go_on(h1_of(x)->conn);
+    if (!c->running)
+        h1_run(c);
 }
 
 const struct wire_ops h1_wire = {

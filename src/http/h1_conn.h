@@ -1,7 +1,11 @@
 /* A connection that speaks HTTP/1: what wire_h1.c (requests in) and h1_answer.c (responses out)
  * share. Private to them.
  *
- * Threads: the loop's holder, but for the wire's table, where exchange.h says who calls. */
+ * Threads: the loop's holder, but for the wire's table, where exchange.h says who calls. From
+ * request() to leave() of a handler whose calls run on any thread (handler_ops.in_calls) everything
+ * a response needs (out, full, keep_alive, lost, cut, sent and the exchange) is the call's; the
+ * loop then only notes events. A call that lost the loop posts `back`, which makes it the loop's
+ * again. */
 #ifndef PENSTOCK_HTTP_H1_CONN_H
 #define PENSTOCK_HTTP_H1_CONN_H
 
@@ -38,12 +42,15 @@ struct h1_conn {
     struct watch watch;
     struct timer timer;
     struct deferred later; /* at the end of the batch: send what was queued, then go on */
+    struct deferred back;  /* posted by a call that left without holding the loop */
     struct closing closing;
     struct server *server;
     struct h1_exchange *x; /* the one exchange at hand; NULL when idle */
     char *in;              /* bytes read; NULL while there are none */
     uint32_t in_start, in_end, in_size;
     struct output out;
+    uint64_t sent;    /* bytes sent and not yet counted in the scoreboard */
+    uint32_t missed;  /* events that came while the connection was its call's */
     int64_t since;    /* when this state began: loop time, ms */
     int64_t progress; /* when bytes last went in or out */
     enum h1_state state;
@@ -58,6 +65,8 @@ struct h1_conn {
     bool shut;    /* our side is shut down */
     bool cut;     /* the response was aborted: reset the connection */
     bool lost;    /* the client is gone; nothing can be sent */
+    bool doomed;  /* to be lost once its call has left: the server stops */
+    bool running; /* h1_run is at work on it */
     struct ends ends;
 };
 
@@ -84,8 +93,11 @@ static inline struct h1_exchange *h1_of(struct exchange *x)
 /* The table of h1_answer.c. */
 extern const struct wire_ops h1_wire;
 
-/* Sends what is queued, as far as the socket takes it. */
+/* Sends what is queued, as far as the socket takes it. By whoever owns the output. */
 void h1_send(struct h1_conn *c);
+
+/* Goes on with the machine, as far as it goes. loop */
+void h1_run(struct h1_conn *c);
 
 /* The client is gone or was given up: what is queued is dropped, the handler is told, the
  * connection closes when the handler has left. */

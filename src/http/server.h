@@ -39,7 +39,7 @@ struct server {
     struct link *links;
     unsigned connections;
     uint64_t next_id;
-    bool draining;
+    _Atomic bool draining;
     struct slice software;             /* the Server field's value; empty: none is sent */
     void (*on_idle)(struct server *s); /* draining, and the last connection has closed */
     void *owner;                       /* the hook's */

@@ -140,6 +140,16 @@ static void h1_release(struct closing *closing)
     free(container_of(closing, struct h1_conn, closing));
 }
 
+/* What was sent since the last look counts as progress. */
+static void count_sent(struct h1_conn *c)
+{
+    if (!c->sent)
+        return;
+    slot_add(c->server->slot, bytes_out, c->sent);
+    c->progress = loop_now(c->server->loop);
+    c->sent = 0;
+}
+
 static void h1_end(struct h1_conn *c)
 {
     struct h1_exchange *hx = c->x;
@@ -160,6 +170,7 @@ static void h1_close(struct h1_conn *c)
     if (c->state == H1_CLOSED)
         return;
     output_drop(&c->out);
+    count_sent(c);
     if (c->x)
         h1_end(c);
     drop_input(c);
@@ -196,8 +207,15 @@ void h1_lose(struct h1_conn *c, enum err why)
     struct exchange *x = &c->x->x;
     x->error = why;
     exchange_claim(x, CLAIM_GONE);
-    if (x->begun && !x->left && x->handler->ops->gone)
+    if (x->begun && !x->left && !x->handler->ops->in_calls && x->handler->ops->gone)
         x->handler->ops->gone(x->handler, x);
+}
+
+/* Whether the response is a call's, which may run on another thread right now. */
+static bool is_away(const struct h1_conn *c)
+{
+    const struct exchange *x = c->x ? &c->x->x : NULL;
+    return x && x->begun && !x->left && x->handler->ops->in_calls;
 }
 
 /* Nobody but us will answer: the connection ends after the response, whether or not all of the
@@ -405,7 +423,7 @@ static bool h1_answering(struct h1_conn *c)
     if (c->out.held)
         return false; /* what is still to be sent may belong to the exchange */
     h1_end(c);
-    enter(c, c->keep_alive ? H1_IDLE : H1_LINGER);
+    enter(c, c->keep_alive && !c->server->draining ? H1_IDLE : H1_LINGER);
     return true;
 }
 
@@ -488,11 +506,13 @@ static int64_t h1_deadline(const struct h1_conn *c)
     __builtin_unreachable();
 }
 
-static void h1_run(struct h1_conn *c)
+void h1_run(struct h1_conn *c)
 {
     int steps = PIPELINE;
+    c->running = true;
     while (steps > 0 && h1_step(c))
         steps--;
+    c->running = false;
     if (c->state == H1_CLOSED)
         return;
     if (steps == 0)
@@ -500,13 +520,22 @@ static void h1_run(struct h1_conn *c)
     timer_set(&c->server->loop->timers, &c->timer, h1_deadline(c));
 }
 
+/* Sends, and goes on with what that made possible. */
+static void send_and_run(struct h1_conn *c)
+{
+    bool was_full = c->full;
+    h1_send(c);
+    count_sent(c);
+    if (c->full && !was_full)
+        c->progress = loop_now(c->server->loop);
+    h1_run(c);
+}
+
 static void h1_later(struct deferred *d)
 {
     struct h1_conn *c = container_of(d, struct h1_conn, later);
-    if (c->state == H1_CLOSED)
-        return;
-    h1_send(c);
-    h1_run(c);
+    if (c->state != H1_CLOSED && !is_away(c))
+        send_and_run(c);
 }
 
 /* Whether nothing but the line ends before a request has come: then there is no request to answer.
@@ -544,23 +573,45 @@ static void h1_time_is_over(struct timer *t)
  * ------------------------------------------------------------------------------------------------------------
  */
 
+static void take_events(struct h1_conn *c, uint32_t events)
+{
+    const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+    c->hup = c->hup || (events & ends);
+    c->readable = c->readable || (events & (EPOLLIN | ends));
+    c->full = c->full && !(events & EPOLLOUT);
+    if (events & (EPOLLHUP | EPOLLERR) && c->state != H1_LINGER && c->x && c->x->x.begun)
+        h1_lose(c, ERR_RESET);
+    send_and_run(c);
+}
+
 static void h1_ready(struct watch *w, uint32_t events)
 {
     struct h1_conn *c = container_of(w, struct h1_conn, watch);
-    c->hup = c->hup || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
-    c->readable = c->readable || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR));
-    if (events & EPOLLOUT && c->full) {
-        c->full = false;
-        h1_send(c);
-    }
-    if (events & (EPOLLHUP | EPOLLERR) && c->state != H1_LINGER && c->x && c->x->x.begun)
-        h1_lose(c, ERR_RESET);
-    h1_run(c);
+    if (is_away(c))
+        c->missed |= events;
+    else
+        take_events(c, events);
+}
+
+/* A call that had lost the loop has left: the connection is the loop's again, with whatever
+ * happened meanwhile. */
+static void h1_back(struct deferred *d)
+{
+    struct h1_conn *c = container_of(d, struct h1_conn, back);
+    uint32_t events = c->missed | EPOLLOUT;
+    c->missed = 0;
+    c->x->x.detached = false;
+    c->x->x.left = true;
+    if (c->doomed)
+        h1_lose(c, ERR_STOPPING);
+    take_events(c, events);
 }
 
 static void h1_drain(struct link *l)
 {
     struct h1_conn *c = container_of(l, struct h1_conn, link);
+    if (is_away(c))
+        return; /* it looks by itself when it ends */
     c->keep_alive = false;
     if (c->state == H1_IDLE)
         enter(c, H1_IDLE);
@@ -570,6 +621,11 @@ static void h1_drain(struct link *l)
 static void h1_cut(struct link *l)
 {
     struct h1_conn *c = container_of(l, struct h1_conn, link);
+    if (is_away(c)) {
+        c->doomed = true;
+        shutdown(c->watch.fd, SHUT_RDWR);
+        return;
+    }
     h1_lose(c, ERR_STOPPING);
 }
 
@@ -586,6 +642,7 @@ int h1_open(struct server *server, int fd, const struct ends *ends)
     c->watch = (struct watch){.fd = fd, .ready = h1_ready};
     c->timer = (struct timer){.deadline = TIMER_NEVER, .fire = h1_time_is_over};
     c->later.run = h1_later;
+    c->back.run = h1_back;
     c->closing.release = h1_release;
     c->keep_alive = true;
     output_init(&c->out);
