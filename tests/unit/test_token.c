@@ -173,9 +173,9 @@ static void *client_main(void *arg)
     struct connection *c = arg;
     static const char kinds[] = "....nsb.";
     for (int i = 0; i < REQUESTS; i++) {
-        char sent = kinds[rand_r(&c->seed) % (sizeof kinds - 1)], got = 0;
+        char sent = kinds[(unsigned)rand_r(&c->seed) % (sizeof kinds - 1)], got = 0;
         if (rand_r(&c->seed) % 4 == 0)
-            pause_for((long)(rand_r(&c->seed) % 500) * MICROSECOND);
+            pause_for((rand_r(&c->seed) % 500) * MICROSECOND);
         assert_int_equal(send(c->client, &sent, 1, MSG_NOSIGNAL), 1);
         assert_int_equal(recv(c->client, &got, 1, 0), 1);
         assert_int_equal(got, sent);
