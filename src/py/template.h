@@ -1,0 +1,13 @@
+/* A template's life: the process that workers are forked from. Threads: the main one, with the GIL.
+ */
+#ifndef PENSTOCK_PY_TEMPLATE_H
+#define PENSTOCK_PY_TEMPLATE_H
+
+#include "py/process.h"
+#include "py/python.h"
+
+/* Imports the application if it is to be shared, and forks a worker for each order. Returns twice
+ * over: in the template with the status to exit with, and in every worker with the worker's. */
+int template_run(struct process *p, PyObject *module, PyObject *load);
+
+#endif

@@ -1,0 +1,363 @@
+/* A worker: one process that serves one application (worker.h has the contract).
+ *
+ * It loads the application, builds its loop, server and handler, reports READY, and then does what
+ * the master orders over the channel: accept, move to reopened logs, finish and leave, leave now. A
+ * lost channel is an order to leave now.
+ *
+ * The loop runs without the GIL being needed: the handler takes it for the first request of a
+ * batch, the idle hook here leaves it before the loop may sleep. Once a second a heartbeat goes
+ * into the scoreboard and signals are looked after.
+ *
+ * The structure is never freed: an application keeps wsgi.errors, which leads to the log, up to its
+ * last atexit function. A process that the application forks is told by a hook, and lets go of what
+ * belongs to the worker. */
+#include "py/worker.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/container.h"
+#include "http/accept.h"
+#include "http/accesslog.h"
+#include "py/load.h"
+#include "py/report.h"
+#include "py/signals.h"
+#include "py/wsgi.h"
+
+enum {
+    BEAT = 1000,             /* ms between heartbeats */
+    DRAINED_PATIENCE = 5000, /* ms for the application's own exit, when it was asked to finish */
+    STOPPED_PATIENCE = 1000, /* and when it was told to leave now */
+};
+
+struct worker {
+    struct process *process;
+    struct gil gil;
+    struct voice voice;
+    struct wsgi *wsgi;
+    struct loop loop;
+    struct server server;
+    struct acceptor *acceptors;
+    bool accepting;
+    bool stopped; /* it was told to leave now */
+    struct watch orders;
+    struct reception reception;
+    struct timer beat;
+    struct slot *slot;
+};
+
+static const char worker_name[] = "penstock.worker";
+
+/* ---- Orders ---- */
+
+static void set_state(struct worker *w, enum worker_state state)
+{
+    slot_set(w->slot, state, (uint32_t)state);
+}
+
+static void start_accepting(struct worker *w)
+{
+    struct process *p = w->process;
+    if (w->accepting || w->server.draining || w->stopped)
+        return;
+    w->accepting = true;
+    for (unsigned i = 0; i < p->setup.listeners; i++)
+        if (acceptor_open(&w->acceptors[i], &w->server, p->listeners[i]))
+            log_event(&p->log, LOG_ERROR, "a listener cannot be watched",
+                      LOG_STR("reason", strerror(errno)));
+    set_state(w, WORKER_SERVING);
+}
+
+static void stop_accepting(struct worker *w)
+{
+    if (!w->accepting)
+        return;
+    w->accepting = false;
+    for (unsigned i = 0; i < w->process->setup.listeners; i++)
+        acceptor_close(&w->acceptors[i]);
+}
+
+/* Finishes what there is; `drained` then ends the loop. */
+static void drain(struct worker *w)
+{
+    stop_accepting(w);
+    set_state(w, WORKER_DRAINING);
+    server_drain(&w->server);
+}
+
+static void drained(struct server *s)
+{
+    loop_stop(s->loop);
+}
+
+static void stop(struct worker *w)
+{
+    w->stopped = true;
+    stop_accepting(w);
+    set_state(w, WORKER_LEAVING);
+    server_cut(&w->server);
+    loop_stop(&w->loop);
+}
+
+static void move_logs(struct worker *w, const struct message *m)
+{
+    process_move_logs(w->process, m);
+    if (w->server.access)
+        access_log_move(w->server.access, w->process->access_fd);
+}
+
+static void close_surplus(const struct message *m)
+{
+    for (unsigned i = 0; i < m->fd_count; i++)
+        close(m->fds[i]);
+}
+
+static void obey(struct worker *w, const struct message *m)
+{
+    switch (m->kind) {
+    case MESSAGE_ACCEPT: start_accepting(w); return;
+    case MESSAGE_DRAIN: drain(w); return;
+    case MESSAGE_STOP: stop(w); return;
+    case MESSAGE_LOGS: move_logs(w, m); return;
+    case MESSAGE_SETUP:
+    case MESSAGE_FORK:
+    case MESSAGE_HELLO:
+    case MESSAGE_READY:
+    case MESSAGE_COUNT:
+        close_surplus(m);
+        log_event(&w->process->log, LOG_ERROR, "the master sent what a worker has no use for",
+                  LOG_STR("message", message_name(m->kind)));
+    }
+}
+
+static void orders_ready(struct watch *watch, uint32_t events)
+{
+    struct worker *w = container_of(watch, struct worker, orders);
+    struct message m;
+    int got;
+    (void)events;
+    while ((got = channel_receive(watch->fd, &m)) > 0)
+        obey(w, &m);
+    if (got == 0)
+        return;
+    loop_unwatch(&w->loop, watch);
+    log_event(&w->process->log, LOG_WARN, "the channel to the master is lost: the worker leaves",
+              LOG_STR("reason", err_text(got)));
+    stop(w);
+}
+
+/* ---- Signals, heartbeat, GIL ---- */
+
+/* An exception out of a handler that the application set: SystemExit is its wish to end, others are
+ * its errors. */
+static void handler_raised(struct worker *w)
+{
+    if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        PyErr_Clear();
+        drain(w);
+        return;
+    }
+    Py_XDECREF(
+        report_exception(&w->process->log, NULL, "a signal handler of the application failed"));
+}
+
+static void look_after_signals(struct worker *w)
+{
+    gil_take(&w->gil);
+    holds_settle(&w->wsgi->holds);
+    if (signals_run())
+        handler_raised(w);
+    if (w->reception.stop)
+        stop(w);
+    else if (w->reception.drain)
+        drain(w);
+}
+
+static void signal_came(struct reception *r)
+{
+    look_after_signals(container_of(r, struct worker, reception));
+}
+
+static void beat(struct timer *t)
+{
+    struct worker *w = container_of(t, struct worker, beat);
+    uint64_t lost = log_lost(&w->process->log);
+    if (w->server.access)
+        lost += access_log_lost(w->server.access);
+    slot_set(w->slot, log_lost, lost);
+    slot_set(w->slot, heartbeat, loop_now(&w->loop));
+    look_after_signals(w);
+    timer_set(&w->loop.timers, t, loop_now(&w->loop) + BEAT);
+}
+
+static void idle(struct loop *l)
+{
+    gil_leave(&((struct worker *)l->owner)->gil);
+}
+
+/* ---- Processes that the application forks ---- */
+
+static PyObject *after_fork(PyObject *self, PyObject *unused)
+{
+    struct worker *w = PyCapsule_GetPointer(self, worker_name);
+    struct process *p = w ? w->process : NULL;
+    (void)unused;
+    if (!w)
+        return NULL;
+    w->wsgi->forked = true;
+    log_who(&p->log, p->setup.app, (int)p->setup.worker);
+    signals_end(&w->reception);
+    close(p->channel);
+    for (unsigned i = 0; i < p->setup.listeners; i++)
+        close(p->listeners[i]);
+    close(w->loop.epoll);
+    close(w->loop.wake.fd);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef after_fork_def = {"after_fork", after_fork, METH_NOARGS,
+                                     "Let go of the worker's descriptors and signals."};
+
+/* os.register_at_fork(after_in_child=after_fork) */
+static int watch_forks(struct worker *w)
+{
+    PyObject *capsule = PyCapsule_New(w, worker_name, NULL);
+    PyObject *hook = capsule ? PyCFunction_New(&after_fork_def, capsule) : NULL;
+    PyObject *posix = hook ? PyImport_ImportModule("posix") : NULL;
+    PyObject *method = posix ? PyObject_GetAttrString(posix, "register_at_fork") : NULL;
+    PyObject *none = method ? PyTuple_New(0) : NULL;
+    PyObject *named = none ? Py_BuildValue("{s:O}", "after_in_child", hook) : NULL;
+    PyObject *done = named ? PyObject_Call(method, none, named) : NULL;
+    Py_XDECREF(named);
+    Py_XDECREF(none);
+    Py_XDECREF(method);
+    Py_XDECREF(posix);
+    Py_XDECREF(hook);
+    Py_XDECREF(capsule);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+/* ---- Beginning and end ---- */
+
+static int cannot(struct worker *w, const char *what)
+{
+    if (PyErr_Occurred())
+        Py_XDECREF(report_exception(&w->process->log, NULL, what));
+    else
+        log_event(&w->process->log, LOG_ERROR, what, LOG_STR("reason", strerror(errno)));
+    return EXIT_START;
+}
+
+static int make_handler(struct worker *w, const struct worker_setup *s)
+{
+    PyObject *mounts = s->mounts ? Py_NewRef(s->mounts) : load_application(w->process, s->load);
+    if (!mounts)
+        return EXIT_IMPORT;
+    w->voice = (struct voice){.log = &w->process->log};
+    w->wsgi =
+        wsgi_new(&(struct wsgi_setup){s->module, mounts, &w->gil, &w->voice, w->process->app});
+    Py_DECREF(mounts);
+    return w->wsgi ? 0 : cannot(w, "the handler cannot be made");
+}
+
+static int open_access_log(struct worker *w)
+{
+    char why[256];
+    struct process *p = w->process;
+    if (p->access_fd < 0)
+        return 0;
+    w->server.access =
+        access_log_open(p->access_fd, p->config.server.access_log_format, why, sizeof why);
+    if (w->server.access)
+        return 0;
+    log_event(&p->log, LOG_ERROR, "the access log cannot be opened", LOG_STR("reason", why));
+    return EXIT_START;
+}
+
+static int make_server(struct worker *w)
+{
+    struct process *p = w->process;
+    server_init(&w->server, &w->loop, p->app, &p->log);
+    w->server.handler = &w->wsgi->handler;
+    w->server.slot = w->slot;
+    w->server.on_idle = drained;
+    w->server.owner = w;
+    w->acceptors = calloc(p->setup.listeners + 1, sizeof *w->acceptors);
+    if (!w->acceptors)
+        return cannot(w, "the listeners cannot be watched");
+    return open_access_log(w);
+}
+
+static int make_loop(struct worker *w)
+{
+    if (loop_init(&w->loop))
+        return cannot(w, "the loop cannot be made");
+    w->loop.idle = idle;
+    w->loop.owner = w;
+    w->beat.fire = beat;
+    w->orders = (struct watch){.fd = w->process->channel, .ready = orders_ready};
+    w->reception.on_signal = signal_came;
+    if (loop_watch(&w->loop, &w->orders, EPOLLIN) || signals_watch(&w->reception, &w->loop) ||
+        timer_set(&w->loop.timers, &w->beat, loop_now(&w->loop)))
+        return cannot(w, "the channel cannot be watched");
+    return 0;
+}
+
+static int begin(struct worker *w, const struct worker_setup *s)
+{
+    set_state(w, WORKER_STARTING);
+    if (signals_begin(&w->reception))
+        return cannot(w, "signals cannot be handled");
+    int err = make_handler(w, s);
+    if (err)
+        return err;
+    if ((err = make_loop(w)) || (err = make_server(w)))
+        return err;
+    if (watch_forks(w))
+        return cannot(w, "forks cannot be watched");
+    set_state(w, WORKER_READY);
+    if (channel_send(w->process->channel, MESSAGE_READY, NULL, 0, NULL, 0))
+        return cannot(w, "the master cannot be told");
+    return 0;
+}
+
+static int run(struct worker *w)
+{
+    int err = loop_run(&w->loop);
+    gil_take(&w->gil);
+    if (err)
+        return cannot(w, "the loop failed");
+    return EXIT_WELL;
+}
+
+/* Only of a worker that has begun: what a failed one leaves behind ends with the process. */
+static void end(struct worker *w)
+{
+    set_state(w, WORKER_LEAVING);
+    stop_accepting(w);
+    server_cut(&w->server);
+    signals_end(&w->reception);
+    loop_free(&w->loop);
+    server_free(&w->server);
+    if (w->server.access)
+        access_log_close(w->server.access);
+    free(w->acceptors);
+}
+
+int worker_run(const struct worker_setup *s)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    if (!w)
+        return EXIT_START;
+    w->process = s->process;
+    w->slot = &s->process->board->slots[s->process->setup.slot];
+    int status = begin(w, s);
+    if (status == 0) {
+        status = run(w);
+        end(w);
+    }
+    process_leave_within(w->process, w->stopped ? STOPPED_PATIENCE : DRAINED_PATIENCE, status);
+    process_end(w->process);
+    return status;
+}
