@@ -123,22 +123,23 @@ class Server:
         Where to listen; by default a free port of 127.0.0.1.
     environment
         Variables to set beside those of the test's own process.
-    stderr
-        A file object that takes the standard error in place of ``folder/stderr``.
+    stdout, stderr
+        File objects that take the standard streams in place of files in the folder.
     """
 
-    def __init__(self, app, *options, folder, bind=None, environment=None, stderr=None, cwd=None):
+    def __init__(
+        self, app, *options, folder, bind=None, environment=None, stdout=None, stderr=None, cwd=None
+    ):
         self.app = app
         self.options = options
         self.folder = Path(folder)
         self.bind = bind
         self.extra = dict(environment or {})
-        self.given_stderr = stderr
+        self.streams = (stdout, stderr)
         self.cwd = cwd or self.folder
         self.marker = f"PENS_TEST_MARKER={uuid.uuid4()}"
         self.process: subprocess.Popen | None = None
         self.port = 0
-        self.logs_checked = True
 
     # Starting
 
@@ -168,8 +169,8 @@ class Server:
             self.process = subprocess.Popen(
                 self.command(),
                 stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=self.given_stderr or err,
+                stdout=self.streams[0] or out,
+                stderr=self.streams[1] or err,
                 env=environment,
                 cwd=self.cwd,
             )
