@@ -112,14 +112,14 @@ bool header_is_hop(enum header_id id)
 
 bool field_name_ok(struct slice name)
 {
-    const char *end = name.ptr + name.len;
+    const char *p = name.ptr;
 
-    return name.len > 0 && scan_scalar(name.ptr, end, CHAR_TOKEN) == end;
+    return name.len > 0 && scan_scalar(p, p + name.len, CHAR_TOKEN) == p + name.len;
 }
 
 bool field_value_ok(struct slice value)
 {
-    const char *end = value.ptr + value.len;
+    const char *p = value.ptr;
 
-    return value.len == 0 || scan_text(value.ptr, end) == end;
+    return value.len == 0 || scan_text(p, p + value.len) == p + value.len;
 }

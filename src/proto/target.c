@@ -32,15 +32,17 @@ static bool escape_at(const char *p, const char *end)
 
 int target_unquote(struct slice path, char *out)
 {
-    const char *p = path.ptr, *end = path.ptr + path.len;
     char *o = out;
 
-    while (p < end) {
-        if (escape_at(p, end)) {
+    for (size_t i = 0; i < path.len;) {
+        const char *p = path.ptr + i;
+
+        if (escape_at(p, path.ptr + path.len)) {
             *o++ = (char)(char_hex(p[1]) << 4 | char_hex(p[2]));
-            p += 3;
+            i += 3;
         } else {
-            *o++ = *p++;
+            *o++ = *p;
+            i++;
         }
     }
     return (int)(o - out);
