@@ -118,17 +118,28 @@ class Server:
     *options
         Further words of the command line. ``{port}`` in them is the port.
     folder
-        An existing folder for its logs; its working directory, too.
+        An existing folder for its logs.
     bind
         Where to listen; by default a free port of 127.0.0.1.
     environment
         Variables to set beside those of the test's own process.
+    cwd, app_dir
+        Its working directory, and where it finds the application, in place of ``folder`` and ``apps``.
     stdout, stderr
         File objects that take the standard streams in place of files in the folder.
     """
 
     def __init__(
-        self, app, *options, folder, bind=None, environment=None, stdout=None, stderr=None, cwd=None
+        self,
+        app,
+        *options,
+        folder,
+        bind=None,
+        environment=None,
+        stdout=None,
+        stderr=None,
+        cwd=None,
+        app_dir=APPS,
     ):
         self.app = app
         self.options = options
@@ -137,6 +148,7 @@ class Server:
         self.extra = dict(environment or {})
         self.streams = (stdout, stderr)
         self.cwd = cwd or self.folder
+        self.app_dir = app_dir
         self.marker = f"PENS_TEST_MARKER={uuid.uuid4()}"
         self.process: subprocess.Popen | None = None
         self.port = 0
@@ -157,7 +169,16 @@ class Server:
     def command(self) -> list[str]:
         """Return the command line."""
         bind = self.bind or f"127.0.0.1:{self.port}"
-        words = [sys.executable, "-m", "penstock", self.app, "-b", bind, "--app-dir", str(APPS)]
+        words = [
+            sys.executable,
+            "-m",
+            "penstock",
+            self.app,
+            "-b",
+            bind,
+            "--app-dir",
+            str(self.app_dir),
+        ]
         return words + [word.replace("{port}", str(self.port)) for word in self.options]
 
     def _spawn(self) -> None:
