@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 from penstock.config import Configuration
-from penstock.launch import memory_file
 from penstock.settings import Settings
 
-SCRIPT = Path(__file__).resolve().with_name("_check.py")
+LOADER = Path(__file__).resolve().with_name("_load.py")
 
 
 def _environment(app: Settings) -> dict[str, str]:
@@ -45,14 +44,12 @@ def imports(name: str, app: Settings) -> bool:
     milliseconds = app["start-timeout"].value
     patience = milliseconds / 1000 if isinstance(milliseconds, int) else None
     options = {option: setting.value for option, setting in app.items()}
-    descriptor = memory_file(json.dumps(options).encode())
-    command = [str(app["python"].value), "-P", str(SCRIPT), str(descriptor)]
+    command = [str(app["python"].value), str(LOADER), "--check"]
     try:
         done = subprocess.run(
             command,
             env=_environment(app),
-            stdin=subprocess.DEVNULL,
-            pass_fds=[descriptor],
+            input=json.dumps(options).encode(),
             umask=_umask(app),
             timeout=patience,
             check=False,
@@ -63,8 +60,6 @@ def imports(name: str, app: Settings) -> bool:
     except OSError as error:
         print(f"{name}: {command[0]} cannot be run: {error.strerror}", file=sys.stderr)
         return False
-    finally:
-        os.close(descriptor)
     if done.returncode < 0:
         print(f"{name}: importing it ended by signal {-done.returncode}", file=sys.stderr)
     if done.returncode != 0:
