@@ -20,7 +20,10 @@
 
 #include "base/errors.h"
 
-enum { LOOP_EXPIRE = 256 };
+enum {
+    LOOP_EXPIRE = 256,
+    LOOP_PATIENCE = 2, /* ms that deferred work waits for the end of its batch */
+};
 
 /* Edge-triggered, each write to the eventfd is an event of its own, and its count need never be
  * read. */
@@ -86,6 +89,9 @@ void loop_defer(struct loop *l, struct deferred *d)
 {
     if (d->queued) {
         return;
+    }
+    if (!l->deferred_first) {
+        l->deferred_since = l->clock.now;
     }
     d->queued = true;
     d->next = NULL;
@@ -204,22 +210,6 @@ static void turn_take_posted(struct loop *l)
     }
 }
 
-static bool turn_dispatch(struct loop *l)
-{
-    while (l->batch_next < l->batch_size) {
-        const struct epoll_event *event = &l->batch[l->batch_next++];
-        struct watch *w = event->data.ptr;
-
-        if (w) {
-            w->ready(w, event->events);
-            if (!call_ready(l)) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
 static void turn_expire(struct loop *l)
 {
     timers_fire(&l->timers, l->clock.now, LOOP_EXPIRE);
@@ -246,6 +236,28 @@ static bool turn_flush(struct loop *l)
         d->run(d);
         if (!call_ready(l)) {
             return false;
+        }
+    }
+    return true;
+}
+
+/* Whether what was deferred has waited long enough: the calls of this batch take their time. */
+static bool is_overdue(const struct loop *l)
+{
+    return l->deferred_first && l->clock.now - l->deferred_since >= LOOP_PATIENCE;
+}
+
+static bool turn_dispatch(struct loop *l)
+{
+    while (l->batch_next < l->batch_size) {
+        const struct epoll_event *event = &l->batch[l->batch_next++];
+        struct watch *w = event->data.ptr;
+
+        if (w) {
+            w->ready(w, event->events);
+            if (!call_ready(l) || (is_overdue(l) && !turn_flush(l))) {
+                return false;
+            }
         }
     }
     return true;

@@ -5,8 +5,9 @@
  *             worker it lets go of the GIL)
  *   dispatch  each event of the batch calls its watch
  *   expire    timers that are due
- *   flush     what was deferred to the end of the batch, in the order it was deferred
- *   close     what was closed is freed
+ *   flush     what was deferred to the end of the batch, in the order it was deferred; sooner,
+ * between two events, when the first of it has waited for two milliseconds close     what was
+ * closed is freed
  *
  * Nothing is freed but in `close`, so an event of the same batch never names freed memory; an event
  * of a watch that was removed in this batch is dropped. Work that is deferred while `flush` runs
@@ -61,6 +62,7 @@ struct loop {
     int batch_size;
     int batch_next;
     struct deferred *deferred_first, **deferred_last;
+    int64_t deferred_since; /* when the first of them was */
     unsigned deferred_count;
     struct closing *closing;           /* closed in this turn */
     struct closing *due;               /* closed before the flush at hand: freed after it */
