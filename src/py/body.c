@@ -57,6 +57,7 @@ static enum outcome send_sequence(struct call *c, PyObject *sequence)
     int64_t total = has_head(c) ? total_of(sequence) : -1;
     if (total < 0)
         return RAISED;
+    c->in_memory = true;
     int err = response_start(c, total);
     for (Py_ssize_t i = 0; err == 0 && i < Py_SIZE(sequence); i++) {
         PyObject *item = Py_NewRef(item_of(sequence, i));

@@ -32,9 +32,11 @@ struct call {
                        unknown */
     int64_t sent;   /* bytes of content given to the wire */
     enum call_stage stage;
-    bool is_head; /* the request is HEAD */
-    bool mute;    /* the response has no content: HEAD, 204, 205, 304 */
-    bool told;    /* it was logged that there is too much content */
+    bool is_head;   /* the request is HEAD */
+    bool mute;      /* the response has no content: HEAD, 204, 205, 304 */
+    bool in_memory; /* the content is a list: all of it exists already */
+    unsigned lent;  /* chunks of it that were lent since the wire was last waited for */
+    bool told;      /* it was logged that there is too much content */
 };
 
 /* How a step of the call ended. */

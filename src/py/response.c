@@ -17,6 +17,7 @@
 
 enum {
     LEND = 2048,        /* chunks of more bytes than this are lent to the wire instead of copied */
+    MOST_LENT = 1024,   /* chunks of a list that are lent without waiting */
     MOST_FIELDS = 8192, /* of a response; what they may hold is limited by the exchange's arena */
 };
 
@@ -242,20 +243,30 @@ static int64_t room_for(struct call *c, int64_t size)
     return c->length - c->sent;
 }
 
-/* Gives one chunk to the wire, and waits when it asks to. */
+/* Whether to wait when the wire asks to. Not when nothing follows; and not between the items of a
+ * list, which are in memory anyway and only lent to the wire: so a slow client of a large list
+ * holds nobody up. */
+static bool must_wait(struct call *c, const struct chunk *chunk)
+{
+    if (chunk->kind == CHUNK_FILE || c->sent == c->length)
+        return false;
+    return !c->in_memory || !chunk->hold || ++c->lent >= MOST_LENT;
+}
+
+/* Gives one chunk to the wire, and waits for room without the GIL. */
 static int put(struct call *c, const struct chunk *chunk, int64_t size)
 {
     const struct wire_ops *wire = c->x->wire;
     int err = wire->write(c->x, chunk);
-    if (err == 1) {
+    if (err >= 0)
+        c->sent += size;
+    if (err == 1 && must_wait(c, chunk)) {
+        c->lent = 0;
         gil_leave(c->wsgi->gil);
         err = wire->wait(c->x);
         gil_take(c->wsgi->gil);
     }
-    if (err < 0)
-        return lose(c, err);
-    c->sent += size;
-    return 0;
+    return err < 0 ? lose(c, err) : 0;
 }
 
 int response_bytes(struct call *c, PyObject *chunk)
