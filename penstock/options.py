@@ -79,6 +79,7 @@ class Option:
     flag: str | None = None
     pattern: str | None = None
     pattern_text: str = ""
+    atoms: tuple[str, ...] = ()
     short: str | None = None
     aliases: tuple[str, ...] = ()
     repeat: bool = False
@@ -134,7 +135,7 @@ def _bound(row: dict[str, Any], key: str) -> int | None:
 def _option(name: str, row: dict[str, Any]) -> Option:
     """Make an option of a row."""
     known = {key.replace("-", "_"): value for key, value in row.items()}
-    for key in ("choices", "aliases", "commands"):
+    for key in ("choices", "aliases", "commands", "atoms"):
         known[key] = tuple(known.get(key, ()))
     known["low"], known["high"] = _bound(row, "min"), _bound(row, "max")
     known.pop("min", None)
@@ -305,7 +306,27 @@ def _matching(option: Option, text: str) -> str:
     _clean(text)
     if option.pattern is not None and not re.fullmatch(option.pattern, text):
         raise WrongValueError(f"{_quoted(text)} is not {option.pattern_text}")
+    if option.atoms:
+        _log_format(option, text)
     return text
+
+
+def _log_format(option: Option, text: str) -> None:
+    """Refuse a format of log lines with an atom that is not known, or with none at all."""
+    if text in ("combined", "json"):
+        return
+    found = 0
+    for match in re.finditer(r"%(?:%|\(([^)]*)\)s|.{0,8})", text):
+        name = match[1]
+        found += name is not None
+        if name is None and match[0] != "%%":
+            raise WrongValueError(f"%(name)s or %% is expected at {_quoted(match[0])}")
+        if name is not None and name not in option.atoms and not re.fullmatch(r"\{.+\}[ioe]", name):
+            near = suggestion(name, option.atoms, '"%({})s"')
+            raise WrongValueError(f'unknown atom "%({name})s"{near}')
+    if not found:
+        hint = suggestion(text, ("combined", "json"))
+        raise WrongValueError(f"{_quoted(text)} is not combined, json or a format with atoms{hint}")
 
 
 def absolute(path: str, base: Path) -> str:

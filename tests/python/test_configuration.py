@@ -340,6 +340,7 @@ def test_every_variable_works(tmp_path):
         "user": "root",
         "group": "0",
         "name": "x",
+        "access-log-format": "%(h)s",
         "pid": "pid",
     }
     (tmp_path / "file.py").touch()

@@ -8,6 +8,7 @@ import sys
 import pytest
 from making import make
 
+from penstock.cli import refuse_foreign_users
 from penstock.launch import canonical_bytes, memory_file
 from penstock.settings import ConfigurationError
 
@@ -53,3 +54,17 @@ def test_a_path_that_is_not_utf8(tmp_path):
     os.mkdir(folder)
     with pytest.raises(ConfigurationError, match="is not UTF-8"):
         canonical_bytes(make(type(tmp_path)(folder), "shop:app"))
+
+
+def test_only_root_can_change_users(tmp_path, monkeypatch):
+    made = make(tmp_path, "shop:app", "-u", "54321", "-g", "54322")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    refuse_foreign_users(made)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(ConfigurationError) as error:
+        refuse_foreign_users(made)
+    assert [str(problem) for problem in error.value.problems] == [
+        '-u: user: only root can change to the user "54321"',
+        '-g: group: only root can change to the group "54322"',
+    ]
+    assert error.value.status == 2

@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import tempfile
 
 import pytest
 
@@ -99,3 +100,34 @@ def test_the_python_of_an_environment(tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").touch(0o755)
     assert machine.python_of(str(tmp_path)) == f"{tmp_path}/bin/python"
+
+
+def as_nobody(function):
+    """What a function returns, as a text, when another user calls it."""
+    ends = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        os.write(ends[1], str(function()).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    text = os.read(ends[0], 65536).decode()
+    for end in ends:
+        os.close(end)
+    return text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_what_another_user_may_not():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        path = os.path.join(folder, "file")
+        os.close(os.open(path, os.O_CREAT, 0o600))
+        assert as_nobody(lambda: machine.output_trouble(path)).endswith("permission denied")
+        assert as_nobody(lambda: machine.output_trouble(path + "2")).endswith("permission denied")
+        assert as_nobody(lambda: machine.input_trouble(path)).endswith("permission denied")
+        who = machine.Identity(65534, 65534, (65534,))
+        assert as_nobody(lambda: machine.unchanged(who)) == "True"
+        assert as_nobody(lambda: machine.unchanged(machine.Identity(0, 0, (0,)))) == "False"
+    assert not machine.unchanged(machine.Identity(0, 0, (0,)))

@@ -1,5 +1,6 @@
 """Values of every type, as text and as TOML."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,14 @@ WRONG = [
     ("server-header", "a\r\nb", "printable ASCII"),
     ("name", "x" * 65, "1 to 64 characters"),
     ("access-log-format", "a\nb", "one line"),
+    ("access-log-format", "%(h)s" + "x" * 1020, "one line of at most 1024 characters"),
+    ("access-log-format", "comon", 'a format with atoms; did you mean "combined"?'),
+    ("access-log-format", "%(hh)s", 'unknown atom "%(hh)s"; did you mean "%(h)s"?'),
+    ("access-log-format", "%()s", 'unknown atom "%()s"'),
+    ("access-log-format", "%({}i)s", 'unknown atom "%({}i)s"'),
+    ("access-log-format", "%({x}x)s", 'unknown atom "%({x}x)s"'),
+    ("access-log-format", "%(h)s %h", '%(name)s or %% is expected at "%h"'),
+    ("access-log-format", "%(h)s %", '%(name)s or %% is expected at "%"'),
 ]
 
 
@@ -157,6 +166,19 @@ def test_wrong_toml(name, value, message):
     with pytest.raises(WrongValueError) as error:
         toml(name, value)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["combined", "json", "%(h)s", "%% %({X-Y}i)s", "%({a}o)s%({B}e)s %(read)s"]
+)
+def test_formats_of_the_access_log(value):
+    assert text("access-log-format", value) == value
+
+
+def test_the_table_has_the_atoms_that_the_access_log_writes():
+    source = Path(__file__).parents[2].joinpath("src/http/accesslog.c").read_text()
+    written = re.findall(r'\{"(\w+)", put_\w+\}', source)
+    assert sorted(written) == sorted(table()["access-log-format"].atoms)
 
 
 def test_variables_hold_lists():

@@ -112,7 +112,7 @@ ALIASES = [(alias, name) for name, option in table().items() for alias in option
 @pytest.mark.parametrize(("alias", "name"), ALIASES)
 def test_an_alias_is_its_option(alias, name):
     option = table()[name]
-    value = {"duration": "3s", "int": "3", "size": "3K", "table": "A=1"}.get(option.type, "a")
+    value = {"duration": "3s", "int": "3", "size": "3K", "table": "A=1"}.get(option.type, "json")
     assert values(f"--{alias}", value) == values(f"--{name}", value)
 
 
