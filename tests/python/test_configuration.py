@@ -364,7 +364,23 @@ def test_every_variable_works(tmp_path):
 # ---- what is made ----
 
 
-def test_the_canonical_configuration_of_one_word(tmp_path):
+@pytest.mark.parametrize(
+    ("arguments", "terminal", "log"),
+    [
+        ([], True, "-"),
+        ([], False, None),
+        (["--no-access-log"], True, None),
+        (["--access-log", "-"], False, "-"),
+    ],
+)
+def test_the_access_log_is_on_for_a_terminal(tmp_path, monkeypatch, arguments, terminal, log):
+    monkeypatch.setattr("os.isatty", lambda descriptor: descriptor == 2 and terminal)
+    server = canonical(tmp_path, "a:b", *arguments)["server"]
+    assert (server["terminal"], server["access-log"]) == (terminal, log)
+
+
+def test_the_canonical_configuration_of_one_word(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.isatty", lambda descriptor: False)
     package = make(tmp_path, "shop.wsgi:application").server["package"].value
     assert canonical(tmp_path, "shop.wsgi:application") == {
         "version": 1,

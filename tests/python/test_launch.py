@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from making import make
 
 from penstock.cli import refuse_foreign_users
-from penstock.launch import canonical_bytes, memory_file
+from penstock.launch import NotInstalledError, canonical_bytes, master_path, memory_file
 from penstock.settings import ConfigurationError
 
 READ = "import os,sys; n = int(sys.argv[1]); sys.stdout.buffer.write(os.pread(n, os.fstat(n).st_size, 0))"
@@ -68,3 +69,57 @@ def test_only_root_can_change_users(tmp_path, monkeypatch):
         '-g: group: only root can change to the group "54322"',
     ]
     assert error.value.status == 2
+
+
+BECOME = """
+import sys
+from pathlib import Path
+from penstock import config, launch
+launch.master_path = lambda: Path(sys.argv[1])
+settings = {"module": config.Setting("shop:app")}
+launch.become_master(config.make(settings, {}, Path.cwd()))
+"""
+
+MASTER = """#!/bin/sh
+echo "$$ $0 $*"
+grep SigIgn /proc/$$/status
+cat "/proc/self/fd/$2"
+"""
+
+
+def test_the_master_takes_the_launchers_place(tmp_path):
+    master = tmp_path / "master"
+    master.write_text(MASTER)
+    master.chmod(0o755)
+    command = [sys.executable, "-c", BECOME, str(master)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as run:
+        first, ignored, *rest = run.communicate()[0].decode().splitlines()
+    assert run.returncode == 0
+    assert re.fullmatch(rf"{run.pid} \S*master --config-fd \d+", first)
+    assert int(ignored.split()[1], 16) == ignored_here() & ~(1 << 12) & ~(1 << 24)
+    assert json.loads(rest[0])["listen"][0]["address"] == "127.0.0.1:8000"
+
+
+def ignored_here():
+    """The signals that this process ignores; SIGPIPE is the 13th, SIGXFSZ the 25th."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1], 16) for line in status if line.startswith("SigIgn"))
+
+
+def test_a_master_that_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr("penstock.launch.__file__", str(tmp_path / "launch.py"))
+    monkeypatch.setattr("penstock.launch.extension_path", lambda: tmp_path / "py/_core.so")
+    with pytest.raises(NotInstalledError) as error:
+        master_path()
+    looked = f"{tmp_path}/bin/penstock-master or {tmp_path}/master/penstock-master"
+    assert str(error.value) == f"the master's program is missing: it is not at {looked}"
+
+
+@pytest.mark.parametrize("place", ["bin/penstock-master", "master/penstock-master"])
+def test_a_master_of_either_installation(tmp_path, monkeypatch, place):
+    monkeypatch.setattr("penstock.launch.__file__", str(tmp_path / "launch.py"))
+    monkeypatch.setattr("penstock.launch.extension_path", lambda: tmp_path / "py/_core.so")
+    path = tmp_path / place
+    path.parent.mkdir()
+    path.touch(0o755)
+    assert master_path() == path
