@@ -178,7 +178,7 @@ static void explain_inet(const struct listen_spec *spec, int error, char *out, s
 
     if (error == EADDRINUSE) {
         holder_text(&spec->address, holder, sizeof holder);
-        snprintf(out, size, "the port is taken%s", holder);
+        snprintf(out, size, "the port is in use%s", holder);
     } else if (error == EACCES) {
         snprintf(out, size,
                  "no permission: ports below %d are for root or the capability "

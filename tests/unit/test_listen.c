@@ -140,7 +140,7 @@ static void test_port_taken(void **state)
     struct place *p = *state;
     char holder[64];
 
-    snprintf(holder, sizeof holder, "the port is taken by test_listen (pid %d)", (int)getpid());
+    snprintf(holder, sizeof holder, "the port is in use by test_listen (pid %d)", (int)getpid());
     for (size_t i = 0; i < (has_inet6() ? 6 : 3); i++) {
         struct listen_spec first = {.backlog = 16}, second = {.backlog = 16};
         int fd;

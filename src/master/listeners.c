@@ -1,0 +1,106 @@
+/* The master's listening sockets, from the configuration's table of them. */
+#include "master/listeners.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/errors.h"
+#include "net/channel.h"
+
+static int make_address(const struct listen_options *o, struct address *a)
+{
+    switch (o->kind) {
+    case LISTEN_TCP4:
+    case LISTEN_TCP6: return address_inet(a, o->host, (uint16_t)o->port);
+    case LISTEN_UNIX: return address_unix(a, o->path);
+    }
+    __builtin_unreachable();
+}
+
+static int open_one(struct listener *l, const struct listen_options *o, char *why, size_t size)
+{
+    l->app = o->app;
+    l->spec = (struct listen_spec){.backlog = (int)o->backlog, .mode = (int)o->mode};
+    if (make_address(o, &l->spec.address) < 0) {
+        snprintf(why, size, "cannot listen on %s: %s", o->address,
+                 o->kind == LISTEN_UNIX ? "the path is too long for a Unix socket"
+                                        : "not a numeric address, or no such interface");
+        return -ERR_CONFIG;
+    }
+    l->fd = listen_open(&l->spec, why, size);
+    if (l->fd < 0)
+        return l->fd;
+    if (!address_is_unix(&l->spec.address)) {
+        l->spec.address.len = sizeof l->spec.address.storage;
+        getsockname(l->fd, (struct sockaddr *)&l->spec.address.storage, &l->spec.address.len);
+    }
+    return 0;
+}
+
+/* One message has to carry all that a worker gets: its listeners, configuration, scoreboard, two
+ * logs. */
+static int check_counts(const struct listeners *l, const struct config *c, char *why, size_t size)
+{
+    enum { MOST = CHANNEL_FDS - 4 };
+
+    for (unsigned i = 0; i < c->app_count; i++) {
+        if (listeners_of(l, c->app[i].name, NULL, 0) > MOST) {
+            snprintf(why, size, "the application %s has more than %d listeners", c->app[i].name,
+                     MOST);
+            return -ERR_CONFIG;
+        }
+    }
+    return 0;
+}
+
+int listeners_open(struct listeners *l, const struct config *c, char *why, size_t size)
+{
+    int e = 0;
+
+    *l = (struct listeners){.items = calloc(c->listen_count, sizeof(struct listener))};
+    if (!l->items) {
+        snprintf(why, size, "out of memory");
+        return -ERR_MEMORY;
+    }
+    while (l->count < c->listen_count && e == 0) {
+        e = open_one(&l->items[l->count], &c->listen[l->count], why, size);
+        if (e == 0)
+            l->count++;
+    }
+    if (e == 0)
+        e = check_counts(l, c, why, size);
+    if (e < 0)
+        listeners_free(l);
+    return e;
+}
+
+unsigned listeners_of(const struct listeners *l, const char *app, int *fds, unsigned most)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < l->count; i++) {
+        if (strcmp(l->items[i].app, app) != 0)
+            continue;
+        if (count < most)
+            fds[count] = l->items[i].fd;
+        count++;
+    }
+    return count;
+}
+
+void listeners_close(struct listeners *l)
+{
+    for (unsigned i = 0; i < l->count; i++) {
+        if (l->items[i].fd >= 0)
+            listen_close(l->items[i].fd, &l->items[i].spec);
+        l->items[i].fd = -1;
+    }
+}
+
+void listeners_free(struct listeners *l)
+{
+    listeners_close(l);
+    free(l->items);
+    *l = (struct listeners){0};
+}
