@@ -37,15 +37,18 @@ static void move_to_front(struct buf *b)
     }
 }
 
-/* The next size that holds `need` bytes, which are within the cap. */
+/* At least twice the size, and enough for `need` bytes; the cap where that is less. */
 static size_t grown(const struct buf *b, size_t need)
 {
-    size_t size = b->size ? b->size : BUF_FIRST;
+    size_t size = b->size ? b->size : BUF_FIRST / 2;
 
-    while (size < need && size <= b->cap / 2) {
+    do {
+        if (size > b->cap / 2) {
+            return b->cap;
+        }
         size *= 2;
-    }
-    return size < need || size > b->cap ? b->cap : size;
+    } while (size < need);
+    return size;
 }
 
 /* Larger memory with the same bytes at its front. */
