@@ -133,7 +133,9 @@ static struct slice offer(struct slice text, size_t most)
     return slice_of(text.ptr, newline ? (size_t)(newline - text.ptr) + 1 : most);
 }
 
-/* Another process may fill the pipe between poll() and write(), so RWF_NOWAIT goes first. */
+/* Another process may fill the pipe between poll() and write(), so RWF_NOWAIT goes first. Where it
+ * is not known (a terminal of another user, a pipe before Linux 6.4) that short moment remains, and
+ * a terminal's write may wait for its window. */
 static ssize_t write_polled(int fd, struct slice text)
 {
     struct iovec iov = {.iov_base = (void *)text.ptr, .iov_len = text.len};

@@ -157,7 +157,7 @@ static void what_was_not_handed_out_is_poisoned(void **state)
 #ifdef POISON_WORKS
     struct arena a;
     char block[1024];
-    char *first, *second;
+    char *first, *second, *large;
 
     arena_init(&a, 4096, block, sizeof(block));
     first = arena_alloc(&a, 5);
@@ -167,6 +167,9 @@ static void what_was_not_handed_out_is_poisoned(void **state)
     assert_true(second > first + 16);
     assert_true(__asan_address_is_poisoned(first + 16));
     assert_true(__asan_address_is_poisoned(second + 16));
+    large = arena_alloc(&a, 3001); /* of a block of its own */
+    assert_false(__asan_address_is_poisoned(large + 3000));
+    assert_true(__asan_address_is_poisoned(large + 3001));
     arena_free(&a);
     assert_false(__asan_address_is_poisoned(second + 16));
 #else

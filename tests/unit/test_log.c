@@ -335,6 +335,23 @@ static void long_events_are_cut(void **state)
     assert_int_equal(log_lost(&r->log), 0);
 }
 
+/* Names take no room from values, so only an event of far too many fields does not fit: it counts
+ * as lost. */
+static void an_event_without_room_is_lost(void **state)
+{
+    static char key[1000], text[8192];
+    struct log_field fields[12] = {0};
+    struct rig *r = *state;
+
+    memset(key, 'k', sizeof(key) - 1);
+    memset(text, 'x', sizeof(text));
+    for (int i = 0; i < 11; i++) {
+        fields[i] = LOG_SLICE(key, slice_of(text, sizeof(text)));
+    }
+    log_emit(&r->log, LOG_INFO, "m", fields);
+    expect_plain(r, "warn pid=%d log lines were lost lines=1\n");
+}
+
 static void what_just_fits_is_not_cut(void **state)
 {
     static char text[9000];
@@ -531,6 +548,7 @@ int main(void)
         LOG_TEST(json_escapes_what_it_must),
         LOG_TEST(no_byte_leaves_its_value),
         LOG_TEST(long_events_are_cut),
+        LOG_TEST(an_event_without_room_is_lost),
         LOG_TEST(what_just_fits_is_not_cut),
         LOG_TEST(losses_are_told_when_there_is_room),
         LOG_TEST(a_full_disk_is_counted_exactly),

@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -209,18 +210,54 @@ static void without_room_for_one_more_descriptor_it_is_polled(void **state)
     close(ends[1]);
 }
 
-static void a_terminal_is_written_to(void **state)
+/* Returns the terminal's descriptor; `master` is what a terminal's window holds. */
+static int open_terminal(int *master)
 {
-    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    struct sink s;
     int terminal;
 
-    (void)state;
-    assert_true(master >= 0);
-    assert_int_equal(grantpt(master), 0);
-    assert_int_equal(unlockpt(master), 0);
-    terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    *master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(*master >= 0);
+    assert_int_equal(grantpt(*master), 0);
+    assert_int_equal(unlockpt(*master), 0);
+    terminal = open(ptsname(*master), O_RDWR | O_NOCTTY | O_CLOEXEC);
     assert_true(terminal >= 0);
+    return terminal;
+}
+
+/* A terminal knows no RWF_NOWAIT, so this is how a pipe is written to on kernels that do not. */
+static void a_terminal_that_cannot_be_opened_again_is_polled(void **state)
+{
+    int master;
+    int terminal = open_terminal(&master);
+    struct sink s;
+
+    (void)state;
+    sink_open(&s, terminal, CAP);
+    close(s.fd);
+    s.fd = terminal;
+    s.owned = false;
+    s.kind = SINK_POLLED;
+    sink_put(&s, SLICE("one\n"));
+    assert_int_equal(sink_flush(&s), 0);
+    assert_string_equal(take_all(master), "one\r\n");
+    assert_int_equal(tcflow(terminal, TCOOFF), 0); /* as Ctrl-S does */
+    sink_put(&s, SLICE("two\n"));
+    assert_int_equal(sink_flush(&s), 4);
+    assert_int_equal(tcflow(terminal, TCOON), 0);
+    assert_int_equal(sink_drain(&s, 10000), 0);
+    assert_string_equal(take_all(master), "two\r\n");
+    sink_close(&s, 0);
+    close(terminal);
+    close(master);
+}
+
+static void a_terminal_is_written_to(void **state)
+{
+    int master;
+    int terminal = open_terminal(&master);
+    struct sink s;
+
+    (void)state;
     sink_open(&s, terminal, CAP);
     assert_int_equal(s.kind, SINK_STREAM);
     for (unsigned i = 0; i < 5000; i++) {
@@ -417,6 +454,7 @@ static void moving_leaves_no_half_line(void **state)
     assert_true(sink_flush(&s) > 0);
     assert_true(s.begun);
     sink_move(&s, others[1]);
+    assert_false(s.begun);
     sink_flush(&s);
     assert_string_equal(take_all(others[0]), "next\n");
     assert_int_equal(s.lost, 1);
@@ -487,6 +525,26 @@ static void without_a_descriptor_all_is_dropped_in_silence(void **state)
     sink_close(&s, 1000);
 }
 
+static void moving_to_no_descriptor_drops_what_waits(void **state)
+{
+    int ends[2];
+    struct sink s;
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    sink_open(&s, ends[1], CAP);
+    for (unsigned i = 0; i < 1000; i++) {
+        put_numbered(&s, i);
+        sink_flush(&s);
+    }
+    sink_move(&s, -1);
+    assert_int_equal(sink_drain(&s, 10000), 0);
+    assert_int_equal(s.lost, 0);
+    sink_close(&s, 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void a_child_forgets_what_its_parent_writes(void **state)
 {
     int ends[2];
@@ -516,6 +574,7 @@ int main(void)
         cmocka_unit_test(nor_does_a_pipe_that_cannot_be_opened_again),
         cmocka_unit_test(without_room_for_one_more_descriptor_it_is_polled),
         cmocka_unit_test(a_terminal_is_written_to),
+        cmocka_unit_test(a_terminal_that_cannot_be_opened_again_is_polled),
         cmocka_unit_test(a_full_disk_counts_as_lost_and_goes_on),
         cmocka_unit_test(a_line_that_was_cut_is_ended),
         cmocka_unit_test(a_reader_that_is_gone_is_survived),
@@ -525,6 +584,7 @@ int main(void)
         cmocka_unit_test(draining_waits_for_as_long_as_it_may),
         cmocka_unit_test(closing_counts_what_it_drops),
         cmocka_unit_test(without_a_descriptor_all_is_dropped_in_silence),
+        cmocka_unit_test(moving_to_no_descriptor_drops_what_waits),
         cmocka_unit_test(a_child_forgets_what_its_parent_writes),
     };
 
