@@ -155,6 +155,15 @@ class Server:
 
     # Starting
 
+    def run_to_its_end(self, limit: float = LIMIT) -> Server:
+        """Start it and wait until it has ended by itself; fail when it does not."""
+        self._spawn()
+        try:
+            self.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still runs after {limit} s\n{self.log()}") from None
+        return self
+
     def start(self) -> Server:
         """Start it and wait until it listens; another port is tried when somebody was faster."""
         for _ in range(5):
@@ -217,13 +226,17 @@ class Server:
 
     def connect(self, timeout: float = LIMIT) -> socket.socket:
         """Return a new connection to it."""
-        if self.unix_path:
-            sock = socket.socket(socket.AF_UNIX)
-            sock.settimeout(timeout)
-            sock.connect(self.unix_path)
+        if not self.unix_path:
+            sock = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return sock
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(timeout)
+        try:
+            sock.connect(self.unix_path)
+        except OSError:
+            sock.close()
+            raise
         return sock
 
     def url(self, path: str = "/") -> str:
@@ -328,12 +341,12 @@ def servers(folder: Path) -> Iterator[Callable[..., Server]]:
     """Give a function that starts servers, each with a folder of its own; all are ended at the end."""
     started: list[Server] = []
 
-    def serve(app: str, *options: str, **others) -> Server:
+    def serve(app: str, *options: str, ends: bool = False, **others) -> Server:
         own = folder / f"server{len(started)}"
         own.mkdir()
         server = Server(app, *options, folder=own, **others)
         started.append(server)
-        return server.start()
+        return server.run_to_its_end() if ends else server.start()
 
     try:
         yield serve

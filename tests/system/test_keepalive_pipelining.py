@@ -157,6 +157,20 @@ def test_a_half_closed_client_gets_its_answers(echo):
             assert client.closed()
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [b"G", b"GET /2 HTTP/1.1\r\nHost: x\r\n", request("POST", "/", body=b"hello")[:-1]],
+    ids=["line", "head", "body"],
+)
+def test_a_half_closed_client_gets_the_answers_before_what_it_did_not_finish(echo, rest):
+    with Connection(echo) as client:
+        client.send(request(target="/1") * 3 + rest)
+        client.shutdown()
+        for _ in range(3):
+            assert client.response().json()["environ"]["PATH_INFO"] == "/1"
+        assert client.closed()
+
+
 def test_a_half_closed_client_gets_a_large_answer(shapes):
     with Connection(shapes) as client:
         client.send(request(target="/blocks?count=50"))

@@ -152,16 +152,6 @@ def test_ten_megabytes_to_a_slow_reader(shapes, target):
         assert body == BLOCK * 160
 
 
-def test_several_slow_readers_get_what_is_theirs(serve):
-    server = serve("shapes", "-w", "2")
-    clients = [Connection(server) for _ in range(2)]
-    for client in clients:
-        client.send(request(target="/list_of_blocks?count=100"))
-    for client in reversed(clients):
-        assert client.response().body == BLOCK * 100
-        client.close()
-
-
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     path = tmp_path_factory.mktemp("files") / "large"

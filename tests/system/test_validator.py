@@ -67,12 +67,9 @@ def test_frameworks(serve, name):
     pytest.importorskip(name)
     server = serve(f"site_{name}", *VALIDATOR)
     assert fetch(server, "/hello/you").text == "Hello, you"
-    assert (
-        fetch(
-            server, "/json", "POST", headers=[("Content-Type", "application/json")], body=b"{}"
-        ).status
-        == 200
-    )
+    if name != "flask":  # which reads without a size once it knows that the input ends
+        headers = [("Content-Type", "application/json")]
+        assert fetch(server, "/json", "POST", headers=headers, body=b"{}").json() == {}
     assert fetch(server, "/stream").status == 200
     assert fetch(server, "/redirect").status in (302, 303)
     check(server)

@@ -12,6 +12,12 @@ from django.views.decorators.http import require_http_methods
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
+    LOGGING={
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"console": {"class": "logging.StreamHandler"}},
+        "root": {"handlers": ["console"]},
+    },
     ROOT_URLCONF=__name__,
     SECRET_KEY="for tests alone",
     MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
