@@ -3,10 +3,10 @@
 
     check_style.py [DIR...]
 
-No function is longer than 100 lines or takes more than 6 parameters, no object outlives the
-functions that use it unless it is constant (in tests it may), and nothing is left to be done
-later. It reads what clang-format has laid out: the braces of a function's body stand alone in the
-first column.
+No function takes more than 6 parameters, and nothing is left to be done later. Outside of tests,
+whose functions may hold long tables of cases, no function is longer than 100 lines, and no object
+outlives the functions that use it unless it is constant. It reads what clang-format has laid out:
+the braces of a function's body stand alone in the first column.
 """
 
 import re
@@ -84,16 +84,17 @@ def faults(path: Path) -> Iterator[tuple[int, str]]:
     def line(position: int) -> int:
         return text.count("\n", 0, position) + 1
 
+    of_test = "tests" in path.parts
     for found in LATER.finditer(raw):
         yield line(found.start()), f"{found[0]}: do it now, or file it"
     for found in FUNCTION.finditer(text):
         lines = found[0].count("\n") + 1
-        if lines > MAX_LINES:
+        if lines > MAX_LINES and not of_test:
             yield line(found.start()), f"function of {lines} lines, more than {MAX_LINES}"
         if (count := parameters(found[1])) > MAX_PARAMETERS:
             yield line(found.start()), f"function of {count} parameters, more than {MAX_PARAMETERS}"
     for position, declaration in static_objects(text):
-        if mutable(declaration) and "tests" not in path.parts:
+        if mutable(declaration) and not of_test:
             yield line(position), f"an object that can change: {declaration[:60]}"
 
 
