@@ -99,6 +99,14 @@ class Master:
         """The one child that was set up last under this word: "worker 2", "template 0"."""
         return int(self.wait_log(rf"fake {word} pid=(\d+) setup")[-1][1])
 
+    def kill(self, word: str) -> int:
+        """Kill that child, once it does its work, and return its former pid."""
+        pid = self.child(word)
+        if word.startswith("worker"):
+            self.wait_log(f"pid={pid} hears ACCEPT")
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
     def wait(self) -> int:
         return self.process.wait(20)
 
@@ -249,8 +257,7 @@ def test_a_python_that_is_not_there(master: Master) -> None:
 
 def test_a_killed_worker_is_replaced(master: Master) -> None:
     master.start("-w", "2")
-    first = master.child("worker 2")
-    os.kill(first, signal.SIGKILL)
+    first = master.kill("worker 2")
     master.wait_log(
         rf"warn a process died app=shop worker=2 pid={first} signal=SIGKILL .*active=0"
     )
@@ -261,11 +268,10 @@ def test_a_killed_worker_is_replaced(master: Master) -> None:
 
 def test_a_killed_template_costs_no_worker(master: Master) -> None:
     master.start("-w", "2")
-    template, worker = master.child("template 0"), master.child("worker 1")
-    os.kill(template, signal.SIGKILL)
+    master.kill("template 0")
     master.wait_log("fake template 0 .* setup", count=2)
-    assert parent_of(worker) == master.pid
-    os.kill(worker, signal.SIGKILL)
+    assert parent_of(master.child("worker 1")) == master.pid
+    master.kill("worker 1")
     master.wait_log("worker 1 pid=.* hears ACCEPT", count=2)
     assert master.stop() == 0
 
@@ -273,7 +279,7 @@ def test_a_killed_template_costs_no_worker(master: Master) -> None:
 def test_template_and_worker_killed_together(master: Master) -> None:
     master.start("-w", "2")
     for word in ("template 0", "worker 1", "worker 2"):
-        os.kill(master.child(word), signal.SIGKILL)
+        master.kill(word)
     master.wait_log("hears ACCEPT", count=4)
     assert master.stop() == 0
 
@@ -309,7 +315,7 @@ def test_descriptors_do_not_leak(master: Master) -> None:
     before = count()
     for round_number in range(2, 5):
         for number in range(1, 9):
-            os.kill(master.child(f"worker {number}"), signal.SIGKILL)
+            master.kill(f"worker {number}")
         master.wait_log("hears ACCEPT", count=8 * round_number)
     assert count() == before
     assert master.stop() == 0
