@@ -14,6 +14,7 @@ GAP = 30
 SERVERS = {
     "gunicorn": "Gunicorn",
     "uvicorn": "Uvicorn",
+    "granian": "Granian",
     "uwsgi": "uWSGI",
     "unit": "NGINX Unit",
     "mod_wsgi": "mod_wsgi",

@@ -382,7 +382,8 @@ def test_the_access_log_is_on_for_a_terminal(tmp_path, monkeypatch, arguments, t
 def test_the_canonical_configuration_of_one_word(tmp_path, monkeypatch):
     monkeypatch.setattr("os.isatty", lambda descriptor: False)
     package = make(tmp_path, "shop.wsgi:application").server["package"].value
-    assert canonical(tmp_path, "shop.wsgi:application") == {
+    made = canonical(tmp_path, "shop.wsgi:application")
+    expected = {
         "version": 1,
         "server": {
             "access-log": None,
@@ -445,6 +446,12 @@ def test_the_canonical_configuration_of_one_word(tmp_path, monkeypatch):
             }
         },
     }
+    scopes = {"server": made["server"], "listen": made["listen"][0], "app": made["app"]["shop"]}
+    for scope, found in scopes.items():
+        rows = [o for o in table().values() if o.scope == scope and o.becomes is None]
+        assert set(found) == {option.json for option in rows}
+    made["app"]["shop"] = {key: made["app"]["shop"][key] for key in expected["app"]["shop"]}
+    assert made == expected
 
 
 @pytest.mark.parametrize(
@@ -579,5 +586,6 @@ def test_the_effective_configuration_means_the_same(tmp_path):
     assert 'keep-alive = "1500ms"' in text
     assert re.search(r"^workers = 3 +# penstock.toml:19$", text, re.MULTILINE)
     assert re.search(r"^backlog = 2048 +# default$", text, re.MULTILINE)
+    assert re.search(r"^umask = 0o027 ", text, re.MULTILINE)
     second = canonical(tmp_path, file=text)
     assert json.dumps(second, sort_keys=True) == json.dumps(first.canonical(), sort_keys=True)

@@ -44,10 +44,12 @@ def test_nobody_changes_it(change):
 
 def test_it_never_takes_a_standard_stream():
     code = (
-        "import os; os.close(0)\nfrom penstock.launch import memory_file\nprint(memory_file(b'{}'))"
+        "import os; os.close(0); os.close(1)\n"
+        "from penstock.launch import memory_file\n"
+        "os.write(2, str(memory_file(b'{}')).encode())"
     )
-    run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
-    assert int(run.stdout) >= 3
+    run = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, check=True)
+    assert int(run.stderr) >= 3
 
 
 def test_a_path_that_is_not_utf8(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from launcher import penstock
 
 from penstock.options import settable, table
+from penstock.reference import SERVERS
 
 SETTABLE = list(settable("server", "app", "listen", "command"))
 
@@ -27,6 +28,10 @@ def test_one_option(tmp_path):
     assert "Environment:  PENSTOCK_KEEP_ALIVE" in done.stdout
 
 
+def test_the_table_names_servers_that_are_known():
+    assert {key for option in table().values() for key in option.elsewhere} <= set(SERVERS)
+
+
 def test_no_such_option(tmp_path):
     done = penstock(tmp_path, "options", "wokers", "bind")
     assert done.returncode == 2
@@ -43,7 +48,7 @@ def test_the_manuals_page_has_every_option(tmp_path):
 def test_the_manuals_page_is_restructured_text(tmp_path):
     docutils = pytest.importorskip("docutils.core")
     page = penstock(tmp_path, "options", "--rst").stdout
-    settings = {"report_level": 1, "halt_level": 1}
+    settings = {"report_level": 2, "halt_level": 2}
     docutils.publish_string(page, settings_overrides=settings)
 
 
