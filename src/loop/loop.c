@@ -141,7 +141,7 @@ static int sleep_for(struct loop *l, int patience)
 {
     int64_t left;
 
-    if (l->deferred_first || l->closing || l->stop) {
+    if (l->deferred_first || l->closing || l->due || l->stop) {
         return 0;
     }
     if (timers_next(&l->timers) == TIMER_NEVER) {
@@ -241,10 +241,15 @@ static bool turn_flush(struct loop *l)
     return true;
 }
 
-/* Whether what was deferred has waited long enough: the calls of this batch take their time. */
-static bool is_overdue(const struct loop *l)
+/* Whether what was deferred has waited long enough: the calls of this batch take their time. With
+ * nothing left in the batch it is flushed anyway, and the clock need not be asked. */
+static bool is_overdue(struct loop *l)
 {
-    return l->deferred_first && l->clock.now - l->deferred_since >= LOOP_PATIENCE;
+    if (!l->deferred_first || l->batch_next == l->batch_size) {
+        return false;
+    }
+    clock_update(&l->clock);
+    return l->clock.now - l->deferred_since >= LOOP_PATIENCE;
 }
 
 static bool turn_dispatch(struct loop *l)

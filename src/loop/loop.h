@@ -6,8 +6,8 @@
  *   dispatch  each event of the batch calls its watch
  *   expire    timers that are due
  *   flush     what was deferred to the end of the batch, in the order it was deferred; sooner,
- * between two events, when the first of it has waited for two milliseconds close     what was
- * closed is freed
+ *             between two events, when the first of it has waited for two milliseconds
+ *   close     what was closed is freed
  *
  * Nothing is freed but in `close`, so an event of the same batch never names freed memory; an event
  * of a watch that was removed in this batch is dropped. Work that is deferred while `flush` runs
@@ -68,11 +68,11 @@ struct loop {
     struct closing *due;               /* closed before the flush at hand: freed after it */
     _Atomic(struct deferred *) posted; /* by other threads, newest first */
     void (*idle)(struct loop *l);      /* called before the loop may sleep; may be NULL */
-    bool (*calls)(
-        struct loop *l); /* called after each event and each deferred piece of work; false: whoever
-                            turns the loop no longer holds it. May be NULL */
-    void *owner;         /* the hook's */
-    struct watch wake;   /* eventfd of loop_wake */
+    /* Called after each event and each deferred piece of work; false: whoever turns the loop no
+     * longer holds it. May be NULL. */
+    bool (*calls)(struct loop *l);
+    void *owner;       /* the hooks' */
+    struct watch wake; /* eventfd of loop_wake */
 };
 
 /* Makes a loop; after a fork it must be made anew. Returns 0 or -ERR_SYSTEM with errno set. */

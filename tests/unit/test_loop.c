@@ -231,6 +231,74 @@ static void what_flush_defers_waits_for_the_next_turn(void **state)
     loop_free(&l);
 }
 
+static void act_defer_and_take_long(struct thing *t)
+{
+    int64_t end = clock_ns() + 5000000;
+
+    loop_defer(t->loop, &t->deferred);
+    t->act = t->other->act = NULL;
+    silence(t);
+    while (clock_ns() < end) {
+    }
+}
+
+/* Two descriptors are ready in one batch; what the first deferred does not wait for the second. */
+static void deferred_work_does_not_wait_for_slow_calls(void **state)
+{
+    char notes[64] = "";
+    struct loop l;
+    struct thing a, b;
+
+    (void)state;
+    loop_init(&l);
+    a = thing_of(&l, notes, 'a');
+    b = thing_of(&l, notes, 'b');
+    a.act = b.act = act_defer_and_take_long;
+    a.other = &b;
+    b.other = &a;
+    loop_watch(&l, &a.watch, EPOLLIN);
+    loop_watch(&l, &b.watch, EPOLLIN);
+    loop_turn(&l, 1000);
+    assert_int_equal(strlen(notes), 6);
+    assert_int_equal(notes[2], 'd');
+    assert_int_equal(notes[3], notes[1]);
+    thing_end(&a);
+    thing_end(&b);
+    loop_free(&l);
+}
+
+static bool lose(struct loop *l)
+{
+    (void)l;
+    return false;
+}
+
+/* The loop is lost after the last deferred work: the next holder frees what was closed, without
+ * sleeping first. */
+static void what_was_closed_survives_a_lost_loop(void **state)
+{
+    char notes[64] = "";
+    struct loop l;
+    struct thing a;
+    int64_t begin;
+
+    (void)state;
+    loop_init(&l);
+    a = thing_of(&l, notes, 'a');
+    l.calls = lose;
+    loop_defer(&l, &a.deferred);
+    loop_close(&l, &a.closing);
+    assert_int_equal(loop_turn(&l, -1), LOOP_LOST);
+    assert_string_equal(notes, "da");
+    l.calls = NULL;
+    begin = clock_ns();
+    assert_int_equal(loop_turn(&l, 10000), 0);
+    assert_true(clock_ns() - begin < 5000000000);
+    assert_string_equal(notes, "daca");
+    thing_end(&a);
+    loop_free(&l);
+}
+
 static void act_defer_other(struct thing *t)
 {
     loop_defer(t->loop, &t->other->deferred);
@@ -590,6 +658,8 @@ int main(void)
         cmocka_unit_test(unwatching_what_is_not_watched_is_nothing),
         cmocka_unit_test(level_and_edge_are_the_callers_choice),
         cmocka_unit_test(what_flush_defers_waits_for_the_next_turn),
+        cmocka_unit_test(deferred_work_does_not_wait_for_slow_calls),
+        cmocka_unit_test(what_was_closed_survives_a_lost_loop),
         cmocka_unit_test(deferred_work_runs_before_its_owner_is_freed),
         cmocka_unit_test(closing_is_not_put_off_for_ever),
         cmocka_unit_test(a_batch_can_be_finished_by_another),
