@@ -14,6 +14,7 @@
 
 enum {
     ACCEPT_BATCH = 8,       /* connections for one event */
+    FULL_REST = 5,          /* milliseconds without accepting when the server is full */
     REST = 100,             /* milliseconds without accepting when descriptors are out */
     COMPLAIN_EVERY = 60000, /* milliseconds */
 };
@@ -49,6 +50,16 @@ static bool is_passing(int error)
            error == EOPNOTSUPP || error == ENETUNREACH || error == EPERM;
 }
 
+/* While the server is full, connections wait in the kernel's queue, where another worker may take
+ * them. */
+static void rest_while_full(struct acceptor *a)
+{
+    struct loop *l = a->server->loop;
+    loop_unwatch(l, &a->watch);
+    a->watched = false;
+    timer_set(&l->timers, &a->rest, loop_now(l) + FULL_REST);
+}
+
 static void serve(struct acceptor *a, int fd, struct ends *ends)
 {
     ends->local = a->local;
@@ -63,6 +74,10 @@ static void on_connection(struct watch *w, uint32_t events)
 {
     struct acceptor *a = container_of(w, struct acceptor, watch);
     (void)events;
+    if (server_is_full(a->server)) {
+        rest_while_full(a);
+        return;
+    }
     for (int i = 0; i < ACCEPT_BATCH; i++) {
         struct ends ends = {.peer.len = sizeof ends.peer.storage};
         int fd = accept4(w->fd, (struct sockaddr *)&ends.peer.storage, &ends.peer.len,

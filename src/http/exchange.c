@@ -38,7 +38,10 @@ bool exchange_wants_body(const struct exchange *x)
 
 static int call_handler(struct exchange *x)
 {
+    if (server_is_full(x->server))
+        return -ERR_BUSY;
     x->begun = true;
+    x->server->serving++;
     x->times.complete = clock_ns();
     return x->handler->ops->request(x->handler, x);
 }
@@ -47,6 +50,8 @@ int exchange_begin(struct exchange *x)
 {
     if (x->request.length > x->server->options->max_body)
         return -ERR_BODY_TOO_LARGE;
+    if (server_is_full(x->server))
+        return -ERR_BUSY; /* before a body is read for nothing */
     if (x->handler->ops->whole_body && x->request.length != 0)
         return 0;
     return call_handler(x);
@@ -107,7 +112,11 @@ void exchange_end(struct exchange *x)
     if (s->access && x->status)
         access_log_put(s->access, s->loop, x);
     slot_add(s->slot, requests, 1u);
+    if (x->error == ERR_APP || x->error == ERR_SHORT_BODY)
+        slot_add(s->slot, failed, 1u);
     slot_add(s->slot, active, -1u);
+    if (x->begun)
+        s->serving--;
     buf_free(&x->spool);
     arena_free(&x->arena);
 }
@@ -148,9 +157,11 @@ int exchange_page(struct exchange *x, int status, struct slice detail)
         detail.len ? SLICE("\n") : SLICE(""),
     };
     struct slice text = join(&x->arena, parts, sizeof parts / sizeof *parts);
-    const struct field type = {SLICE("Content-Type"), SLICE("text/plain; charset=utf-8"),
-                               HEADER_CONTENT_TYPE};
-    const struct head head = {.status = status, .fields = &type, .count = 1};
+    const struct field fields[] = {
+        {SLICE("Content-Type"), SLICE("text/plain; charset=utf-8"), HEADER_CONTENT_TYPE},
+        {SLICE("Retry-After"), SLICE("1"), HEADER_RETRY_AFTER}, /* RFC 9110, section 15.6.4 */
+    };
+    const struct head head = {.status = status, .fields = fields, .count = status == 503 ? 2 : 1};
     int err = x->wire->start(x, &head, (int64_t)text.len);
     if (err == 0)
         err = x->wire->write(x, &(struct chunk){.kind = CHUNK_BYTES, .bytes = text});

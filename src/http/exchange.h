@@ -190,6 +190,7 @@ struct request {
 struct times {
     int64_t begun;    /* first byte of the head */
     int64_t complete; /* head, or with whole_body the body, was in */
+    int64_t gil;      /* of which the call waited for the GIL: a duration */
     int64_t called;   /* the application was entered */
     int64_t returned; /* it was left */
     int64_t ended;    /* the last byte was handed to the kernel */
@@ -205,6 +206,7 @@ struct exchange {
     struct slice body; /* whole_body: all of it, once request() is called */
     struct buf spool;  /* where `body` is gathered when it came in pieces */
     struct times times;
+    void *call;             /* the handler's own, from request() to leave() */
     uint64_t id;            /* of the request: unique for this worker's life */
     _Atomic uint32_t claim; /* enum claim */
     int status;             /* of the final response; 0: none was started */

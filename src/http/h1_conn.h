@@ -80,8 +80,9 @@ struct h1_exchange {
     char *head_bytes; /* what `head` points into, when reading goes on elsewhere; else NULL */
     uint32_t head_size;
     enum h1_framing framing;
-    int64_t left;               /* of the response's announced length */
-    bool finished;              /* finish() or abort() was called */
+    int64_t left;  /* of the response's announced length */
+    bool finished; /* finish() or abort() was called */
+    bool waited;   /* the time it may wait for its call is over, or does not matter any more */
     _Alignas(16) char memory[]; /* the arena's first block: the rest of a block of the pool */
 };
 

@@ -5,6 +5,8 @@
  * descriptor itself. */
 #include "http/server.h"
 
+#include <unistd.h>
+
 enum { SPARE_BLOCKS = 64 };
 
 void server_init(struct server *s, struct loop *loop, const struct app_options *options,
@@ -43,6 +45,12 @@ void server_part(struct server *s, struct link *l)
         s->on_idle(s);
 }
 
+bool server_is_full(const struct server *s)
+{
+    int64_t most = s->options->limit_concurrency;
+    return (most && s->serving >= most) || (s->token && s->token->queued >= s->options->queue_size);
+}
+
 void server_drain(struct server *s)
 {
     if (s->draining)
@@ -62,4 +70,10 @@ void server_cut(struct server *s)
         next = l->next;
         l->cut(l);
     }
+}
+
+void server_forget(struct server *s)
+{
+    for (struct link *l = s->links; l; l = l->next)
+        close(l->fd);
 }

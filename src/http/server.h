@@ -14,6 +14,7 @@
 #include "config/options.h"
 #include "http/exchange.h"
 #include "loop/loop.h"
+#include "loop/token.h"
 
 struct access_log;
 
@@ -23,6 +24,7 @@ struct link {
     void (*drain)(
         struct link *l); /* take nothing new: close when idle, or after the exchange that runs */
     void (*cut)(struct link *l); /* close now */
+    int fd;                      /* of its socket: for server_forget */
 };
 
 enum { SERVER_BLOCK = 16384 };
@@ -38,6 +40,8 @@ struct server {
     struct pool blocks; /* of SERVER_BLOCK bytes: read buffers; exchanges with their arenas */
     struct link *links;
     unsigned connections;
+    unsigned serving;    /* requests that a handler has and that have not ended */
+    struct token *token; /* of the threads that calls run in; NULL: there are none */
     uint64_t next_id;
     _Atomic bool draining;
     struct slice software;             /* the Server field's value; empty: none is sent */
@@ -55,11 +59,19 @@ void server_free(struct server *s);
 void server_join(struct server *s, struct link *l);
 void server_part(struct server *s, struct link *l);
 
+/* Whether there is no room for another request: too many are served or wait (limit-concurrency,
+ * queue-size). */
+bool server_is_full(const struct server *s);
+
 /* Takes nothing new: every connection closes after what it is doing; on_idle tells when the last
  * has. */
 void server_drain(struct server *s);
 
 /* Closes every connection now. */
 void server_cut(struct server *s);
+
+/* In a process that the application forked: closes its copies of the connections' descriptors, and
+ * does nothing else. */
+void server_forget(struct server *s);
 
 #endif

@@ -269,6 +269,7 @@ static bool h1_idle(struct h1_conn *c)
     hx->head = (struct h1_request){.method = {0}};
     hx->head_bytes = NULL;
     hx->finished = false;
+    hx->waited = false;
     hx->framing = H1_NO_BODY;
     hx->limits = (struct h1_limits){(size_t)o->max_request_line, (size_t)o->max_header_size,
                                     (unsigned)o->max_header_fields};
@@ -490,7 +491,7 @@ static bool h1_step(struct h1_conn *c)
 static int64_t h1_deadline(const struct h1_conn *c)
 {
     const struct app_options *o = c->server->options;
-    if (c->full)
+    if (!is_away(c) && c->full)
         return c->progress + o->send_timeout;
     switch (c->state) {
     case H1_IDLE:
@@ -500,7 +501,7 @@ static int64_t h1_deadline(const struct h1_conn *c)
     case H1_HEAD: return c->since + o->head_timeout;
     case H1_BODY: return c->progress + o->body_timeout;
     case H1_LINGER: return c->since + LINGER_TIME;
-    case H1_ANSWER:
+    case H1_ANSWER: return is_away(c) && !c->x->waited ? c->since + o->queue_timeout : TIMER_NEVER;
     case H1_CLOSED: return TIMER_NEVER;
     }
     __builtin_unreachable();
@@ -555,15 +556,26 @@ static void give_up(struct h1_conn *c, enum err why)
     h1_lose(c, why);
 }
 
+/* The limit of the queue has passed: a call that has not begun is taken back and refused. */
+static void waited_too_long(struct h1_conn *c)
+{
+    struct exchange *x = &c->x->x;
+    c->x->waited = true;
+    if (x->handler->ops->withdraw && x->handler->ops->withdraw(x->handler, x))
+        refuse(c, -ERR_QUEUE_TIMEOUT);
+}
+
 static void h1_time_is_over(struct timer *t)
 {
     struct h1_conn *c = container_of(t, struct h1_conn, timer);
-    if (c->full)
+    if (c->full && !is_away(c))
         give_up(c, ERR_SEND_TIMEOUT);
     else if (c->state == H1_HEAD && !only_line_ends(c))
         refuse(c, -ERR_HEAD_TIMEOUT);
     else if (c->state == H1_BODY)
         refuse(c, -ERR_BODY_TIMEOUT);
+    else if (c->state == H1_ANSWER)
+        waited_too_long(c);
     else
         h1_lose(c, ERR_IDLE_TIMEOUT);
     h1_run(c);
@@ -638,7 +650,7 @@ int h1_open(struct server *server, int fd, const struct ends *ends)
     }
     c->server = server;
     c->ends = *ends;
-    c->link = (struct link){.drain = h1_drain, .cut = h1_cut};
+    c->link = (struct link){.drain = h1_drain, .cut = h1_cut, .fd = fd};
     c->watch = (struct watch){.fd = fd, .ready = h1_ready};
     c->timer = (struct timer){.deadline = TIMER_NEVER, .fire = h1_time_is_over};
     c->later.run = h1_later;

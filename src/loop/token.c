@@ -195,9 +195,9 @@ bool hand_return(struct hand *h)
  * -------------------------------------------------------------------------------------------------------------
  */
 
-void hand_measure(struct hand *h)
+void hand_measure(struct hand *h, int64_t now)
 {
-    h->wall_begun = clock_ns();
+    h->wall_begun = now;
     h->cpu_begun =
         atomic_load_explicit(&h->route->slow, memory_order_relaxed) ? clock_of(h->cpu) : 0;
 }
@@ -231,7 +231,7 @@ static bool run_first(struct hand *h)
     h->route = &t->routes[task->route % ROUTES];
     if (atomic_load_explicit(&h->route->blocks, memory_order_relaxed) >= LIKELY && t->most > 1)
         give_away(h);
-    hand_measure(h);
+    hand_measure(h, clock_ns());
     t->ops->run(h, task);
     learn(h);
     return h->holds;
@@ -376,30 +376,79 @@ static void join_crew(struct token *t, struct hand *h)
     pthread_mutex_unlock(&t->lock);
 }
 
-/* Parks until it is this hand's turn; takes what nobody has. False: everybody is to leave. */
-static bool wait_for_turn(struct hand *h)
+enum turn { TURN_LEAD, TURN_LEAVE, TURN_ERRAND };
+
+/* Under the lock: what nobody has is taken, else the hand is parked. */
+static enum turn take_or_park(struct hand *h, bool *led)
+{
+    struct token *t = h->token;
+    uint64_t now = atomic_load(&t->state);
+    if (atomic_load(&t->stopping))
+        return TURN_LEAVE;
+    if (word_holder(now) == NOBODY) {
+        atomic_store(&t->state, word(h->index, PHASE_LOOP, word_sequence(now)));
+        return TURN_LEAD;
+    }
+    park(t, h);
+    *led = word_holder(now) == MONITOR;
+    return TURN_ERRAND;
+}
+
+/* A parked hand was woken: why? */
+static enum turn look_why(struct hand *h)
+{
+    struct token *t = h->token;
+    pthread_mutex_lock(&t->lock);
+    bool errand = h->sent;
+    h->sent = false;
+    pthread_mutex_unlock(&t->lock);
+    if (errand)
+        return TURN_ERRAND;
+    return word_holder(atomic_load(&t->state)) == h->index ? TURN_LEAD : TURN_LEAVE;
+}
+
+static enum turn wait_parked(struct hand *h)
 {
     struct token *t = h->token;
     bool led = false;
     pthread_mutex_lock(&t->lock);
-    uint64_t now = atomic_load(&t->state);
-    bool leave = atomic_load(&t->stopping);
-    bool free = !leave && word_holder(now) == NOBODY;
-    if (free) {
-        atomic_store(&t->state, word(h->index, PHASE_LOOP, word_sequence(now)));
-    } else if (!leave) {
-        park(t, h);
-        led = word_holder(now) == MONITOR;
-    }
+    enum turn turn = take_or_park(h, &led);
     pthread_mutex_unlock(&t->lock);
-    if (leave)
-        return false;
+    if (turn != TURN_ERRAND)
+        return turn;
     if (led)
         loop_wake(t->loop);
-    while (!free && !atomic_load(&h->called))
+    while (!atomic_load(&h->called))
         futex_wait(&h->called, 0, NULL);
     atomic_store(&h->called, 0);
-    return word_holder(atomic_load(&t->state)) == h->index;
+    return look_why(h);
+}
+
+/* Parks until it is this hand's turn. False: everybody is to leave. */
+static bool wait_for_turn(struct hand *h)
+{
+    enum turn turn;
+    while ((turn = wait_parked(h)) == TURN_ERRAND)
+        h->token->ops->errand(h);
+    return turn == TURN_LEAD;
+}
+
+bool token_errand(struct token *t, struct hand *h)
+{
+    pthread_mutex_lock(&t->lock);
+    struct hand **at = &t->parked;
+    while (*at && *at != h)
+        at = &(*at)->parked_next;
+    bool parked = *at == h;
+    if (parked) {
+        *at = h->parked_next;
+        h->sent = true;
+        atomic_store(&t->wanted, t->parked != NULL);
+    }
+    pthread_mutex_unlock(&t->lock);
+    if (parked)
+        futex_wake(&h->called);
+    return parked;
 }
 
 static int turn_the_loop(struct hand *h)
@@ -428,9 +477,13 @@ int token_join(struct token *t, struct hand *h)
         }
         atomic_fetch_sub(&t->detached, 1);
     }
+    return err;
+}
+
+void token_left(struct token *t)
+{
     atomic_fetch_add(&t->left, 1);
     syscall(SYS_futex, &t->left, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-    return err;
 }
 
 void token_stop(struct token *t)

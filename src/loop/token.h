@@ -43,6 +43,9 @@ struct token_ops {
      * holder */
     void (*idle)(struct hand *h);
 
+    /* Does what token_errand() asked for: without the token. hand */
+    void (*errand)(struct hand *h);
+
     /* Starts one more thread, which calls token_join(). False: it cannot. monitor, holder */
     bool (*spawn)(struct token *t);
 };
@@ -58,6 +61,7 @@ struct route {
 struct hand {
     struct token *token;
     struct hand *parked_next;
+    bool sent;               /* it is to do an errand when it wakes; under the token's lock */
     clockid_t cpu;           /* its thread's CPU clock */
     _Atomic uint32_t called; /* futex: 1 when it is to wake */
     uint32_t index;
@@ -101,12 +105,20 @@ int token_init(struct token *t, struct loop *loop, unsigned most, const struct t
  * failed. hand */
 int token_join(struct token *t, struct hand *h);
 
+/* The thread is done with everything, its last use of the token. Once after each token_join(). hand
+ */
+void token_left(struct token *t);
+
 /* Ends it: loop_run's end for all hands; those in a call leave after it. holder or monitor */
 void token_stop(struct token *t);
 
-/* After token_join() has returned to the caller: waits up to `patience` ms for the other hands to
- * leave, and ends the monitor. False: some are still in a call, and nothing may be freed. */
+/* Waits up to `patience` ms for all hands to have left, and ends the monitor. False: some are still
+ * in a call, and nothing may be freed. By the thread that left first, usually the process's main
+ * one. */
 bool token_free(struct token *t, int patience);
+
+/* Has a parked hand run ops->errand. False: it is not parked. holder */
+bool token_errand(struct token *t, struct hand *h);
 
 /* Hands a call over to be run: at once when this hand can, else in its turn. The order is kept.
  * holder */
@@ -115,9 +127,9 @@ void token_submit(struct token *t, struct task *task);
 /* Takes a call that was not begun out of the queue again; false when it has begun. holder */
 bool token_withdraw(struct token *t, struct task *task);
 
-/* The call proper begins now (what came before, such as waiting for the GIL, must not teach the
- * table of routes). hand */
-void hand_measure(struct hand *h);
+/* The call proper begins at `now`, in nanoseconds of clock_ns() (what came before, such as waiting
+ * for the GIL, must not teach the table of routes). hand */
+void hand_measure(struct hand *h, int64_t now);
 
 /* What follows may take long: the token may be passed on. Nothing to do when detached. hand */
 void hand_enter(struct hand *h);

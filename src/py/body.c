@@ -93,7 +93,9 @@ enum outcome body_iterate(struct call *c, PyObject *iterator, bool single, bool 
     iternextfunc next = Py_TYPE(iterator)->tp_iternext;
     enum outcome outcome = WENT_WELL;
     while (outcome == WENT_WELL) {
+        call_away(c);
         PyObject *chunk = next(iterator);
+        call_end_if_forked(c);
         if (!chunk) {
             if (PyErr_ExceptionMatches(PyExc_StopIteration))
                 PyErr_Clear();
@@ -125,6 +127,7 @@ static bool has_one(PyObject *result, PyObject *iterator, bool builtin)
 
 static enum outcome send_iterable(struct call *c, PyObject *result)
 {
+    call_away(c);
     PyObject *iterator = PyObject_GetIter(result);
     if (!iterator)
         return RAISED;

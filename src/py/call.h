@@ -11,6 +11,7 @@
 #define PENSTOCK_PY_CALL_H
 
 #include "http/exchange.h"
+#include "py/crew.h"
 #include "py/python.h"
 
 struct wsgi;
@@ -25,8 +26,10 @@ enum call_stage {
 struct call {
     struct wsgi *wsgi;
     struct exchange *x;
-    PyObject *input; /* its wsgi.input */
-    PyObject *start; /* its start_response */
+    struct seat *seat; /* of the thread that runs it */
+    bool away;         /* in code of the application, where the token may be passed on */
+    PyObject *input;   /* its wsgi.input */
+    PyObject *start;   /* its start_response */
     struct head head;
     int64_t length; /* of the content: the application's Content-Length or what was found out; -1:
                        unknown */
@@ -45,6 +48,18 @@ enum outcome {
     RAISED, /* there is an exception */
     LOST,   /* there is none, but the stage is CALL_LOST */
 };
+
+/* What follows runs code of the application, which may take long. Does nothing when it is so
+ * already. */
+void call_away(struct call *c);
+
+/* What follows talks to the wire: finds out whether this thread still holds the loop. Every
+ * function below that does so begins with it. */
+void call_back(struct call *c);
+
+/* Ends the process if it is one that the application forked; after each return of the application.
+ */
+void call_end_if_forked(const struct call *c);
 
 /* Takes what start_response was given. Returns 0, or -1 with an exception, and then the head is as
  * it was. The stage is CALL_OPEN or CALL_HEADED. (response.c) */

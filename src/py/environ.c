@@ -168,7 +168,7 @@ static int put_same(struct environ_maker *m, const struct wsgi *w)
     PyObject *t = m->template;
     int err = put_new(t, "wsgi.version", Py_BuildValue("(ii)", 1, 0));
     err |= put_new(t, "wsgi.errors", errors_new(w->state->errors, w->voice));
-    err |= put_new(t, "wsgi.multithread", PyBool_FromLong(0));
+    err |= put_new(t, "wsgi.multithread", PyBool_FromLong(w->options->threads > 1));
     err |= put_new(t, "wsgi.multiprocess", PyBool_FromLong(o->workers > 1));
     err |= put_new(t, "wsgi.run_once", PyBool_FromLong(0));
     err |= put_new(t, "wsgi.file_wrapper", Py_NewRef((PyObject *)w->state->file_wrapper));

@@ -24,8 +24,9 @@ static void log_text(struct errors *e, struct slice text)
 {
     struct log *log = e->voice->log;
     char id[EXCHANGE_ID + 1] = "-";
-    if (e->voice->speaking)
-        exchange_id(e->voice->speaking, id);
+    const struct exchange *x = PyThread_tss_get(&e->voice->speaking);
+    if (x)
+        exchange_id(x, id);
     if (memchr(text.ptr, '\n', text.len))
         log_event(log, LOG_ERROR, "wsgi.errors", LOG_STR("id", id), LOG_LINES("text", text));
     else

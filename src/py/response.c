@@ -222,6 +222,7 @@ int response_start(struct call *c, int64_t known)
     /* What HEAD would have brought as GET is not known from an answer without content. */
     if (c->length < 0 && !(c->mute && known == 0))
         c->length = known;
+    call_back(c);
     int err = c->x->wire->start(c->x, &c->head, c->length);
     if (err < 0)
         return lose(c, err);
@@ -257,14 +258,17 @@ static bool must_wait(struct call *c, const struct chunk *chunk)
 static int put(struct call *c, const struct chunk *chunk, int64_t size)
 {
     const struct wire_ops *wire = c->x->wire;
+    call_back(c);
     int err = wire->write(c->x, chunk);
     if (err >= 0)
         c->sent += size;
     if (err == 1 && must_wait(c, chunk)) {
         c->lent = 0;
-        gil_leave(c->wsgi->gil);
+        call_away(c);
+        gil_leave(&c->seat->gil);
         err = wire->wait(c->x);
-        gil_take(c->wsgi->gil);
+        gil_take(&c->seat->gil);
+        call_back(c);
     }
     return err < 0 ? lose(c, err) : 0;
 }
@@ -303,6 +307,7 @@ int response_flush(struct call *c)
         return -ERR_CLOSED;
     if (c->length >= 0 && c->sent == c->length)
         return 0;
+    call_back(c);
     int err = c->x->wire->flush(c->x);
     return err < 0 ? lose(c, err) : 0;
 }
@@ -315,8 +320,8 @@ int response_finish(struct call *c)
     if (!c->mute && c->length > c->sent) {
         report_event(c->wsgi->voice->log, c->x, LOG_ERROR,
                      "the application sent fewer bytes than its Content-Length says");
-        slot_add(c->x->server->slot, failed, 1u);
     }
+    call_back(c);
     err = c->x->wire->finish(c->x, NULL);
     return err < 0 ? lose(c, err) : 0;
 }

@@ -9,10 +9,11 @@
  * none, so Python is asked to write to a pipe which the loop watches. An application may take that
  * over (asyncio does): then the worker's heartbeat sees to them.
  *
- * Threads: the main one. */
+ * Threads: the main one; `drain` and `stop` are read by any. */
 #ifndef PENSTOCK_PY_SIGNALS_H
 #define PENSTOCK_PY_SIGNALS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "loop/loop.h"
@@ -22,7 +23,7 @@ struct reception {
     struct watch watch; /* the pipe's end for reading */
     int pipe[2];
     void (*on_signal)(struct reception *r); /* run what waits: signals_run() */
-    bool drain, stop;                       /* what the handlers were told */
+    _Atomic bool drain, stop;               /* what the handlers were told */
 };
 
 /* Sets the handlers. Returns 0, or -1 with an exception. GIL */

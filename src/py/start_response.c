@@ -38,7 +38,10 @@ static PyObject *write_call(PyObject *self, PyObject *const *args, size_t flags,
         PyErr_Format(PyExc_TypeError, "write() takes bytes, not %s", Py_TYPE(args[0])->tp_name);
         return NULL;
     }
-    if (response_start(c, -1) == 0 && response_bytes(c, args[0]) == 0 && response_flush(c) == 0)
+    bool sent =
+        response_start(c, -1) == 0 && response_bytes(c, args[0]) == 0 && response_flush(c) == 0;
+    call_away(c);
+    if (sent)
         Py_RETURN_NONE;
     PyErr_SetString(PyExc_ConnectionResetError, "the client is gone");
     return NULL;

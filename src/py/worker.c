@@ -4,9 +4,8 @@
  * the master orders over the channel: accept, move to reopened logs, finish and leave, leave now. A
  * lost channel is an order to leave now.
  *
- * The loop runs without the GIL being needed: the handler takes it for the first request of a
- * batch, the idle hook here leaves it before the loop may sleep. Once a second a heartbeat goes
- * into the scoreboard and signals are looked after.
+ * The loop is turned by whoever of the crew holds its token. Once a second a heartbeat goes into
+ * the scoreboard and signals are looked after.
  *
  * The structure is never freed: an application keeps wsgi.errors, which leads to the log, up to its
  * last atexit function. A process that the application forks is told by a hook, and lets go of what
@@ -32,7 +31,10 @@ enum {
 
 struct worker {
     struct process *process;
-    struct gil gil;
+    struct crew crew;
+    struct job signals;     /* looks for signals in the main thread, when that turns the loop */
+    bool looking;           /* it was submitted */
+    struct deferred wishes; /* has the holder do what handlers of signals asked for */
     struct voice voice;
     struct wsgi *wsgi;
     struct loop loop;
@@ -92,7 +94,10 @@ static void drained(struct server *s)
 
 static void stop(struct worker *w)
 {
+    if (w->stopped)
+        return;
     w->stopped = true;
+    process_leave_within(w->process, STOPPED_PATIENCE, EXIT_WELL);
     stop_accepting(w);
     set_state(w, WORKER_LEAVING);
     server_cut(&w->server);
@@ -146,7 +151,7 @@ static void orders_ready(struct watch *watch, uint32_t events)
     stop(w);
 }
 
-/* ---- Signals, heartbeat, GIL ---- */
+/* ---- Signals, heartbeat ---- */
 
 /* An exception out of a handler that the application set: SystemExit is its wish to end, others are
  * its errors. */
@@ -154,23 +159,67 @@ static void handler_raised(struct worker *w)
 {
     if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
         PyErr_Clear();
-        drain(w);
+        atomic_store(&w->reception.drain, true);
         return;
     }
     Py_XDECREF(
         report_exception(&w->process->log, NULL, "a signal handler of the application failed"));
 }
 
-static void look_after_signals(struct worker *w)
+/* In the main thread, with the GIL, outside the loop. */
+static void run_handlers(struct worker *w)
 {
-    gil_take(&w->gil);
     holds_settle(&w->wsgi->holds);
     if (signals_run())
         handler_raised(w);
-    if (w->reception.stop)
+}
+
+/* By the holder of the loop: handlers only note what they want. */
+static void grant_wishes(struct worker *w)
+{
+    if (atomic_load(&w->reception.stop))
         stop(w);
-    else if (w->reception.drain)
+    else if (atomic_load(&w->reception.drain))
         drain(w);
+}
+
+static void wishes_posted(struct deferred *d)
+{
+    grant_wishes(container_of(d, struct worker, wishes));
+}
+
+static void look_for_signals(struct job *j, struct seat *s)
+{
+    struct worker *w = container_of(j, struct worker, signals);
+    hand_enter(&s->hand);
+    gil_take(&s->gil);
+    run_handlers(w);
+    if (hand_return(&s->hand)) {
+        w->looking = false;
+        grant_wishes(w);
+        return;
+    }
+    loop_post(&w->loop, &w->wishes, true);
+}
+
+static void errand(struct crew *c)
+{
+    struct worker *w = container_of(c, struct worker, crew);
+    run_handlers(w);
+    if (atomic_load(&w->reception.stop) || atomic_load(&w->reception.drain))
+        loop_post(&w->loop, &w->wishes, true);
+}
+
+/* Python runs handlers in the main thread: by itself when that is in a call, else we see to it. */
+static void look_after_signals(struct worker *w)
+{
+    grant_wishes(w);
+    if (!crew_main_leads(&w->crew)) {
+        token_errand(&w->crew.token, &w->crew.first.hand);
+    } else if (!w->looking) {
+        w->looking = true;
+        crew_submit(&w->crew, &w->signals);
+    }
 }
 
 static void signal_came(struct reception *r)
@@ -190,11 +239,6 @@ static void beat(struct timer *t)
     timer_set(&w->loop.timers, t, loop_now(&w->loop) + BEAT);
 }
 
-static void idle(struct loop *l)
-{
-    gil_leave(&((struct worker *)l->owner)->gil);
-}
-
 /* ---- Processes that the application forks ---- */
 
 static PyObject *after_fork(PyObject *self, PyObject *unused)
@@ -212,6 +256,7 @@ static PyObject *after_fork(PyObject *self, PyObject *unused)
         close(p->listeners[i]);
     close(w->loop.epoll);
     close(w->loop.wake.fd);
+    server_forget(&w->server);
     Py_RETURN_NONE;
 }
 
@@ -254,9 +299,12 @@ static int make_handler(struct worker *w, const struct worker_setup *s)
     PyObject *mounts = s->mounts ? Py_NewRef(s->mounts) : load_application(w->process, s->load);
     if (!mounts)
         return EXIT_IMPORT;
-    w->voice = (struct voice){.log = &w->process->log};
-    w->wsgi =
-        wsgi_new(&(struct wsgi_setup){s->module, mounts, &w->gil, &w->voice, w->process->app});
+    w->voice = (struct voice){.log = &w->process->log, .speaking = Py_tss_NEEDS_INIT};
+    if (PyThread_tss_create(&w->voice.speaking))
+        PyErr_NoMemory();
+    else
+        w->wsgi =
+            wsgi_new(&(struct wsgi_setup){s->module, mounts, &w->crew, &w->voice, w->process->app});
     Py_DECREF(mounts);
     return w->wsgi ? 0 : cannot(w, "the handler cannot be made");
 }
@@ -280,6 +328,7 @@ static int make_server(struct worker *w)
     struct process *p = w->process;
     server_init(&w->server, &w->loop, p->app, &p->log);
     w->server.handler = &w->wsgi->handler;
+    w->server.token = &w->crew.token;
     w->server.slot = w->slot;
     w->server.on_idle = drained;
     w->server.owner = w;
@@ -293,8 +342,11 @@ static int make_loop(struct worker *w)
 {
     if (loop_init(&w->loop))
         return cannot(w, "the loop cannot be made");
-    w->loop.idle = idle;
-    w->loop.owner = w;
+    w->crew.errand = errand;
+    if (crew_begin(&w->crew, &w->loop, (unsigned)w->process->app->threads))
+        return cannot(w, "threads cannot be started");
+    w->wishes.run = wishes_posted;
+    w->signals.run = look_for_signals;
     w->beat.fire = beat;
     w->orders = (struct watch){.fd = w->process->channel, .ready = orders_ready};
     w->reception.on_signal = signal_came;
@@ -324,8 +376,7 @@ static int begin(struct worker *w, const struct worker_setup *s)
 
 static int run(struct worker *w)
 {
-    int err = loop_run(&w->loop);
-    gil_take(&w->gil);
+    int err = crew_run(&w->crew);
     if (err)
         return cannot(w, "the loop failed");
     return EXIT_WELL;
@@ -345,6 +396,14 @@ static void end(struct worker *w)
     free(w->acceptors);
 }
 
+/* A thread is still in a call: Python cannot be ended around it. */
+static void leave_at_once(struct worker *w, int status)
+{
+    log_event(&w->process->log, LOG_WARN, "the worker leaves while the application is in a call");
+    log_flush(&w->process->log);
+    _exit(status);
+}
+
 int worker_run(const struct worker_setup *s)
 {
     struct worker *w = calloc(1, sizeof *w);
@@ -355,9 +414,12 @@ int worker_run(const struct worker_setup *s)
     int status = begin(w, s);
     if (status == 0) {
         status = run(w);
+        if (!crew_end(&w->crew, w->stopped ? 0 : DRAINED_PATIENCE))
+            leave_at_once(w, status);
         end(w);
     }
-    process_leave_within(w->process, w->stopped ? STOPPED_PATIENCE : DRAINED_PATIENCE, status);
+    if (!w->stopped)
+        process_leave_within(w->process, DRAINED_PATIENCE, status);
     process_end(w->process);
     return status;
 }

@@ -1,12 +1,14 @@
 /* The WSGI handler: from a request that is in whole to an application's call, and back (PEP 3333).
  *
  * A call in order: take the GIL, make env, call the application, send what it returned, close()
- * it, detach what it may have kept, leave. Whatever goes wrong on the way becomes a 500 where
- * nothing was sent, else a cut, and a traceback in the log; SystemExit and KeyboardInterrupt are
- * errors like any other. close() is called once, also when the client is gone.
+ * it, detach what it may have kept, leave. The token may be passed on wherever code of the
+ * application runs (call_away) and is looked for wherever the wire is talked to (call_back).
+ * Whatever goes wrong on the way becomes a 500 where nothing was sent, else a cut, and a traceback
+ * in the log; SystemExit and KeyboardInterrupt are errors like any other. close() is called once,
+ * also when the client is gone.
  *
- * Relies on running inline: the thread that holds the loop runs the call. The GIL is kept when the
- * call ends; the worker's idle hook leaves it. Never touches the loop. */
+ * The GIL is kept when the call ends and its thread still holds the loop, for the next call of the
+ * same batch; the crew leaves it before the loop may sleep. Never touches the loop. */
 #include "py/wsgi.h"
 
 #include <stdlib.h>
@@ -16,6 +18,24 @@
 #include "http/server.h"
 #include "py/call.h"
 #include "py/report.h"
+
+/* ---- The token ---- */
+
+void call_away(struct call *c)
+{
+    if (c->away)
+        return;
+    c->away = true;
+    hand_enter(&c->seat->hand);
+}
+
+void call_back(struct call *c)
+{
+    if (!c->away)
+        return;
+    c->away = false;
+    c->x->detached = !hand_return(&c->seat->hand);
+}
 
 /* ---- When it goes wrong ---- */
 
@@ -36,8 +56,9 @@ static void answer_500(struct call *c, PyObject *text)
 static void fail(struct call *c)
 {
     struct exchange *x = c->x;
+    call_away(c); /* a traceback reads files */
     PyObject *text = report_exception(c->wsgi->voice->log, x, "the application failed");
-    slot_add(x->server->slot, failed, 1u);
+    call_back(c);
     x->error = ERR_APP;
     switch (c->stage) {
     case CALL_OPEN:
@@ -65,6 +86,7 @@ static void close_result(struct call *c, PyObject *result)
 {
     if (PyList_CheckExact(result) || PyTuple_CheckExact(result))
         return;
+    call_away(c);
     PyObject *close = PyObject_GetAttr(result, c->wsgi->state->close);
     PyObject *done = close ? PyObject_CallNoArgs(close) : NULL;
     if (!close && PyErr_ExceptionMatches(PyExc_AttributeError))
@@ -86,17 +108,31 @@ static void answer(struct call *c, PyObject *result)
     close_result(c, result);
 }
 
+/* A process that the application forked has come back out of its call. The connection is not its
+ * own: it must end here, without a byte sent and without what the worker does when it leaves. */
+void call_end_if_forked(const struct call *c)
+{
+    const struct wsgi *w = c->wsgi;
+    if (!w->forked)
+        return;
+    log_event(w->voice->log, LOG_ERROR,
+              "a process that the application forked returned from the application: it was ended");
+    log_flush(w->voice->log);
+    _exit(1);
+}
+
 static void call_application(struct call *c, PyObject *app, PyObject *env)
 {
     PyObject *args[] = {NULL, env, c->start};
-    c->x->times.called = clock_ns();
+    call_away(c);
     PyObject *result = PyObject_Vectorcall(app, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    call_end_if_forked(c);
     if (result)
         answer(c, result);
     else
         raised(c);
+    call_away(c); /* what is let go may run code, too */
     Py_XDECREF(result);
-    c->x->times.returned = clock_ns();
 }
 
 static void run(struct call *c)
@@ -119,34 +155,83 @@ static void run(struct call *c)
         input_detach(c->wsgi, c->input);
 }
 
-/* A process that the application forked has come back out of its call. The connection is not its
- * own: it must end here, without a byte sent and without what the worker does when it leaves. */
-static void end_if_forked(const struct wsgi *w)
+/* ---- Requests ---- */
+
+/* A request whose call waits for its turn; in the exchange's arena. */
+struct request_job {
+    struct job job;
+    struct exchange *x;
+};
+
+/* Takes the GIL; how long that took is no part of the application's time. */
+static void take_gil(struct exchange *x, struct seat *s)
 {
-    if (!w->forked)
-        return;
-    log_event(w->voice->log, LOG_ERROR,
-              "a process that the application forked returned from the application: it was ended");
-    log_flush(w->voice->log);
-    _exit(1);
+    if (s->gil.away) {
+        int64_t before = clock_ns();
+        gil_take(&s->gil);
+        x->times.called = clock_ns();
+        x->times.gil += x->times.called - before;
+    } else {
+        x->times.called = clock_ns();
+    }
+    hand_measure(&s->hand, x->times.called);
+}
+
+static void run_request(struct job *j, struct seat *s)
+{
+    struct exchange *x = container_of(j, struct request_job, job)->x;
+    struct wsgi *w = container_of(x->handler, struct wsgi, handler);
+    struct call c = {.wsgi = w,
+                     .x = x,
+                     .seat = s,
+                     .length = -1,
+                     .is_head = slice_eq(x->request.method, SLICE("HEAD"))};
+    x->detached = !hand_holds(&s->hand);
+    call_away(&c);
+    take_gil(x, s);
+    holds_settle(&w->holds);
+    PyThread_tss_set(&w->voice->speaking, x);
+    call_back(&c);
+    run(&c);
+    PyThread_tss_set(&w->voice->speaking, NULL);
+    call_back(&c);
+    x->times.returned = clock_ns();
+    x->wire->leave(x);
+}
+
+/* Calls of one route behave alike: the method and the path without what looks like a number in it.
+ */
+static uint32_t route_of(const struct request *r)
+{
+    uint32_t h = 2166136261u;
+    for (size_t i = 0; i < r->method.len; i++)
+        h = (h ^ (unsigned char)r->method.ptr[i]) * 16777619u;
+    for (size_t i = 0; i < r->path.len; i++)
+        if (r->path.ptr[i] < '0' || r->path.ptr[i] > '9')
+            h = (h ^ (unsigned char)r->path.ptr[i]) * 16777619u;
+    return h ^ h >> 16;
 }
 
 static int wsgi_request(struct handler *h, struct exchange *x)
 {
     struct wsgi *w = container_of(h, struct wsgi, handler);
-    struct call c = {
-        .wsgi = w, .x = x, .length = -1, .is_head = slice_eq(x->request.method, SLICE("HEAD"))};
-    gil_take(w->gil);
-    holds_settle(&w->holds);
-    w->voice->speaking = x;
-    run(&c);
-    end_if_forked(w);
-    w->voice->speaking = NULL;
-    x->wire->leave(x);
+    struct request_job *j = arena_alloc(&x->arena, sizeof *j);
+    if (!j)
+        return -ERR_MEMORY;
+    *j = (struct request_job){{{.route = route_of(&x->request)}, run_request}, x};
+    x->call = j;
+    crew_submit(w->crew, &j->job);
     return 0;
 }
 
-/* ---- What a call that runs inline has no need of ---- */
+static bool wsgi_withdraw(struct handler *h, struct exchange *x)
+{
+    struct wsgi *w = container_of(h, struct wsgi, handler);
+    struct request_job *j = x->call;
+    return token_withdraw(&w->crew->token, &j->job.task);
+}
+
+/* ---- What a call has no need of ---- */
 
 /* Bodies are taken in whole, and nothing is tunnelled: no stream ever comes. */
 static int wsgi_body(struct handler *h, struct exchange *x, enum stream stream, struct slice bytes,
@@ -166,11 +251,13 @@ static void wsgi_notice(struct handler *h, struct exchange *x)
 static const struct handler_ops wsgi_ops = {
     .name = "wsgi",
     .whole_body = true,
+    .in_calls = true,
     .request = wsgi_request,
     .body = wsgi_body,
     .writable = wsgi_notice,
     .gone = wsgi_notice,
     .timeout = wsgi_notice,
+    .withdraw = wsgi_withdraw,
 };
 
 /* ---- Life ---- */
@@ -219,7 +306,7 @@ struct wsgi *wsgi_new(const struct wsgi_setup *setup)
         return NULL;
     w->handler.ops = &wsgi_ops;
     w->state = PyModule_GetState(setup->module);
-    w->gil = setup->gil;
+    w->crew = setup->crew;
     w->voice = setup->voice;
     w->options = setup->options;
     w->maker = set_mounts(w, setup->mounts) ? NULL : environ_maker_new(w);

@@ -1,20 +1,21 @@
-/* The handler for WSGI applications (PEP 3333), which run inline: in the thread that holds the
+/* The handler for WSGI applications (PEP 3333). A request becomes a job of the crew: a call that
+ * begins in the thread that holds the loop and goes on there or, when it takes long, without the
  * loop.
  *
- * Threads: the loop's holder; every function but the handler's own needs the GIL. */
+ * Threads: each function but the handler's own needs the GIL. */
 #ifndef PENSTOCK_PY_WSGI_H
 #define PENSTOCK_PY_WSGI_H
 
 #include "base/log.h"
 #include "http/exchange.h"
-#include "py/gil.h"
+#include "py/crew.h"
 #include "py/state.h"
 
 /* Who speaks in wsgi.errors: the log, and the request at hand. Lives as long as the process, since
  * applications keep wsgi.errors. */
 struct voice {
     struct log *log;
-    const struct exchange *speaking; /* NULL between requests */
+    Py_tss_t speaking; /* the exchange whose call the thread runs, or NULL */
 };
 
 /* An application and where it is mounted. */
@@ -31,7 +32,7 @@ struct environ_maker;
 struct wsgi {
     struct handler handler;
     struct state *state;
-    struct gil *gil;
+    struct crew *crew;
     struct holds holds;
     struct voice *voice;
     const struct app_options *options;
@@ -47,8 +48,8 @@ struct wsgi_setup {
     PyObject *module; /* ours */
     PyObject *mounts; /* what _load.load returned: a list of (prefix, application), longest prefix
                          first */
-    struct gil *gil;
-    struct voice *voice;
+    struct crew *crew;
+    struct voice *voice; /* its `speaking` made */
     const struct app_options *options;
 };
 

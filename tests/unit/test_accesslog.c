@@ -85,7 +85,11 @@ static int make_world(void **state)
     w->x.status = 200;
     w->x.sent = 1234;
     w->x.logged = &w->head;
-    w->x.times = (struct times){1000000000, 1000250000, 1000300000, 3000300000, 3001234567};
+    w->x.times = (struct times){.begun = 1000000000,
+                                .complete = 1000250000,
+                                .called = 1000300000,
+                                .returned = 3000300000,
+                                .ended = 3001234567};
     w->loop.clock.wall = 971211336;
     *state = w;
     return 0;

@@ -26,7 +26,7 @@ struct crew {
     struct token token;
     struct loop loop;
     _Atomic int inside; /* threads that turn the loop */
-    _Atomic unsigned answered, detached, left;
+    _Atomic unsigned answered, detached, errands;
     struct deferred end;
     pthread_t threads[HANDS_MOST];
     struct hand hands[HANDS_MOST];
@@ -87,6 +87,8 @@ static void take_byte(struct connection *c)
     }
     if (recv(c->watch.fd, &c->byte, 1, 0) != 1)
         return;
+    if (c->seed % 3 == 0)
+        token_errand(&c->crew->token, &c->crew->hands[0]);
     c->busy = true;
     c->task.route = (uint32_t)c->byte;
     token_submit(&c->crew->token, &c->task);
@@ -128,7 +130,7 @@ static void on_back(struct deferred *d)
 static void run(struct hand *h, struct task *task)
 {
     struct connection *c = container_of(task, struct connection, task);
-    hand_measure(h);
+    hand_measure(h, clock_ns());
     hand_enter(h);
     behave(c->byte);
     if (hand_return(h)) {
@@ -149,12 +151,18 @@ static void idle(struct hand *h)
     assert_true(hand_holds(h));
 }
 
+static void errand(struct hand *h)
+{
+    assert_false(hand_holds(h));
+    atomic_fetch_add(&((struct crew *)h->owner)->errands, 1);
+}
+
 static void *hand_main(void *arg)
 {
     struct hand *h = arg;
     struct crew *c = h->owner;
     token_join(&c->token, h);
-    atomic_fetch_add(&c->left, 1);
+    token_left(&c->token);
     return NULL;
 }
 
@@ -166,7 +174,7 @@ static bool spawn(struct token *t)
     return pthread_create(&c->threads[c->started++], NULL, hand_main, h) == 0;
 }
 
-static const struct token_ops ops = {.run = run, .idle = idle, .spawn = spawn};
+static const struct token_ops ops = {.run = run, .idle = idle, .errand = errand, .spawn = spawn};
 
 static void *client_main(void *arg)
 {
@@ -227,6 +235,7 @@ static void serve_all(unsigned threads)
     crew->hands[0].owner = crew;
     pthread_create(&clients, NULL, clients_main, all);
     assert_int_equal(token_join(&crew->token, &crew->hands[0]), 0);
+    token_left(&crew->token);
     assert_true(token_free(&crew->token, 5000));
     pthread_join(clients, NULL);
     for (unsigned i = 1; i < crew->started; i++)
