@@ -111,7 +111,8 @@ void exchange_end(struct exchange *x)
     s->loop->clock.now = x->times.ended / 1000000; /* the call may have taken long */
     if (s->access && x->status)
         access_log_put(s->access, s->loop, x);
-    slot_add(s->slot, requests, 1u);
+    if (x->status)
+        slot_add(s->slot, requests, 1u);
     if (x->error == ERR_APP || x->error == ERR_SHORT_BODY)
         slot_add(s->slot, failed, 1u);
     slot_add(s->slot, active, -1u);

@@ -199,7 +199,7 @@ void h1_lose(struct h1_conn *c, enum err why)
     if (c->lost)
         return;
     c->lost = true;
-    c->cut = c->cut || c->x || c->out.count;
+    c->cut = c->cut || (c->x && c->x->x.status) || c->out.count;
     output_drop(&c->out);
     h1_go_on(c);
     if (!c->x)
@@ -332,12 +332,16 @@ static bool begin(struct h1_conn *c)
     return true;
 }
 
-/* The client ended before its request did: nobody is left to answer. */
+/* The client ended before its request did: that one has no answer, those before it still do. */
 static bool cut_short(struct h1_conn *c)
 {
-    if (c->eof)
-        h1_lose(c, ERR_CLOSED);
-    return c->eof;
+    if (!c->eof)
+        return false;
+    c->x->x.error = ERR_CLOSED;
+    h1_end(c);
+    c->in_start = c->in_end = 0;
+    enter(c, H1_LINGER);
+    return true;
 }
 
 static bool h1_head(struct h1_conn *c)
@@ -364,6 +368,8 @@ static int take_chunks(struct h1_conn *c)
         if (n < 0)
             return n;
         c->in_start += (uint32_t)n;
+        if (hx->chunked.left > (uint64_t)c->server->options->max_body - buf_len(&hx->x.spool))
+            return -ERR_BODY_TOO_LARGE; /* the size alone tells: no need to wait for the bytes */
         if (data.len) {
             n = exchange_take(&hx->x, data, false);
             if (n < 0)

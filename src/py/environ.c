@@ -537,7 +537,10 @@ static int set_fields(struct environ_maker *m, PyObject *env, const struct reque
     uint64_t seen[KNOWN_SETS] = {0};
     int err = 0;
     for (unsigned i = 0; i < r->count && err == 0; i++) {
-        const struct field *f = &r->fields[i];
+        struct field known = r->fields[i];
+        const struct field *f = &known;
+        if (f->id == HEADER_HOST && r->authority.len)
+            known.value = r->authority; /* an absolute target's wins (RFC 9112, section 3.2.2) */
         uint64_t bit = UINT64_C(1) << (f->id % 64);
         if (f->id == HEADER_UNKNOWN)
             err = set_unknown(m, env, f);
