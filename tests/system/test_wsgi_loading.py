@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import penstock
 import pytest
 from http1 import fetch
+
+import penstock
 
 pytestmark = pytest.mark.extension
 
