@@ -26,7 +26,7 @@
 enum {
     BEAT = 1000,             /* ms between heartbeats */
     DRAINED_PATIENCE = 5000, /* ms for the application's own exit, when it was asked to finish */
-    STOPPED_PATIENCE = 1000, /* and when it was told to leave now */
+    STOPPED_PATIENCE = 700,  /* and when it was told to leave now; the master kills after a second */
 };
 
 struct worker {
