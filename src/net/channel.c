@@ -169,16 +169,16 @@ int channel_receive(int fd, struct message *out)
 int channel_wait(int fd, struct message *out, int patience)
 {
     int64_t end = clock_ns() + (int64_t)patience * 1000000;
+    struct pollfd p = {fd, POLLIN, 0};
 
     for (;;) {
-        struct pollfd p = {fd, POLLIN, 0};
         int64_t left = end - clock_ns();
         int result = channel_receive(fd, out);
 
-        if (result != 0 || left <= 0)
+        if (result != 0 || (patience >= 0 && left <= 0))
             return result;
         /* Rounded up, or the last fraction of a millisecond would be spent spinning. */
-        if (poll(&p, 1, (int)((left + 999999) / 1000000)) < 0 && errno != EINTR)
+        if (poll(&p, 1, patience < 0 ? -1 : (int)((left + 999999) / 1000000)) < 0 && errno != EINTR)
             return -ERR_SYSTEM;
     }
 }

@@ -77,8 +77,8 @@ int channel_send(int fd, enum message_kind kind, const void *payload, size_t siz
  * closed), or -ERR_SYSTEM. */
 int channel_receive(int fd, struct message *out);
 
-/* Waits up to `patience` ms for channel_receive to have something; returns as it, 0 when the time
- * has passed. */
+/* Waits up to `patience` ms (-1: as long as it takes) for channel_receive to have something;
+ * returns as it, 0 when the time has passed. */
 int channel_wait(int fd, struct message *out, int patience);
 
 const char *message_name(enum message_kind kind);

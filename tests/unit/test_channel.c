@@ -247,11 +247,19 @@ static void test_wait(void **state)
 {
     struct pair *p = *state;
     int64_t begin = clock_ns();
+    pid_t child;
 
     assert_int_equal(channel_wait(p->ends[0], &p->in, 20), 0);
     assert_true(clock_ns() - begin >= 20 * 1000000LL);
     assert_int_equal(channel_send(p->ends[1], MESSAGE_READY, NULL, 0, NULL, 0), 0);
     assert_int_equal(channel_wait(p->ends[0], &p->in, 20000), 1);
+    child = fork();
+    if (child == 0) {
+        usleep(20000); /* the parent waits by then, or finds the message there: both must do */
+        _exit(channel_send(p->ends[1], MESSAGE_READY, NULL, 0, NULL, 0) == 0 ? 0 : 1);
+    }
+    assert_int_equal(channel_wait(p->ends[0], &p->in, -1), 1);
+    assert_int_equal(waitpid(child, NULL, 0), child);
     close(p->ends[1]);
     p->ends[1] = -1;
     assert_int_equal(channel_wait(p->ends[0], &p->in, 20000), -ERR_CLOSED);
