@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@
 #include "master/report.h"
 #include "master/spawn.h"
 #include "net/channel.h"
+#include "net/holder.h"
 
 enum {
     STOP_PATIENCE = 1000, /* from STOP to SIGKILL */
@@ -237,12 +239,14 @@ void child_spawn(struct child *c)
 void child_ask(struct child *c, struct child *from)
 {
     struct fork_order order = {.slot = c->slot, .worker = c->number};
+    struct stat st;
     int end, result;
 
     if (open_channel(c, &end) < 0) {
         start_failed(c, "channel");
         return;
     }
+    c->far_end = fstat(end, &st) == 0 ? st.st_ino : 0;
     result = channel_send(from->channel.fd, MESSAGE_FORK, &order, sizeof order, &end, 1);
     close(end);
     if (result < 0) {
@@ -290,12 +294,32 @@ void child_accept(struct child *c)
     set_state(c, CHILD_SERVING);
 }
 
+/* A worker that hangs before it says HELLO is found by the channel that it holds. Where the
+ * template still holds it, or has not even received it, there is no such worker, and the template
+ * hangs. */
+static bool discover(struct child *c)
+{
+    struct child *template = &c->generation->template;
+    pid_t pid = holder_child(c->far_end);
+
+    if (pid != 0 && pid != template->pid) {
+        c->pid = pid;
+        c->pidfd = open_pidfd(pid);
+        return true;
+    }
+    if (template->state == CHILD_SERVING) {
+        report_event(template, LOG_ERROR, "a template does not fork and is killed");
+        child_kill(template);
+    }
+    return false;
+}
+
 void child_kill(struct child *c)
 {
     if (!child_is_here(c) || c->state == CHILD_KILLED)
         return;
-    if (c->pid == 0) {
-        vacate(c, EXIT_START); /* its channel's end is all that reaches it */
+    if (c->pid == 0 && !discover(c)) {
+        vacate(c, EXIT_START); /* its channel's end reaches it, should there be one yet */
         return;
     }
     send_signal(c, SIGKILL);

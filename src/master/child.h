@@ -45,6 +45,7 @@ struct child {
     int64_t begun;        /* when this process was asked for */
     int64_t ready;        /* when it was ready; 0: not yet */
     pid_t pid;            /* 0: not known */
+    ino_t far_end;        /* the inode of its end of the channel, until its pid is known */
     int pidfd;            /* -1: not known */
     struct watch channel; /* fd -1: closed */
     struct timer timer;

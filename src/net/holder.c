@@ -5,7 +5,7 @@
  * several share it. For a Unix socket a connection tells the pid (SO_PEERCRED). All of it is best
  * effort: without the right to look into other users' processes, the answer is empty.
  *
- * Used once, when listening has failed. Never: waits, keeps anything. */
+ * Used when something has failed, since it looks at every process. Never: waits, keeps anything. */
 #include "net/holder.h"
 
 #include <arpa/inet.h>
@@ -95,7 +95,32 @@ static bool has_socket(const char *pid, const char *link)
     return found;
 }
 
-static int find_process(unsigned long inode)
+/* Whether a process is a child of this one. */
+static bool is_child(const char *pid)
+{
+    char path[64], text[512];
+    ssize_t n = -1;
+    int fd, parent = 0;
+
+    snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = read(fd, text, sizeof text - 1);
+        close(fd);
+    }
+    text[n > 0 ? n : 0] = '\0';
+    /* Its name, in parentheses, is its own choice: what follows comes after the last one. */
+    return strrchr(text, ')') && sscanf(strrchr(text, ')'), ") %*c %d", &parent) == 1 &&
+           parent == getpid();
+}
+
+static bool is_any_process(const char *pid)
+{
+    (void)pid;
+    return true;
+}
+
+static int find_process(unsigned long inode, bool (*counts)(const char *pid))
 {
     char link[64];
     struct dirent *e;
@@ -107,7 +132,8 @@ static int find_process(unsigned long inode)
     snprintf(link, sizeof link, "socket:[%lu]", inode);
     while ((e = readdir(proc)) != NULL) {
         pid = atoi(e->d_name);
-        if (pid > 0 && (best == 0 || pid < best) && has_socket(e->d_name, link))
+        if (pid > 0 && (best == 0 || pid < best) && counts(e->d_name) &&
+            has_socket(e->d_name, link))
             best = pid;
     }
     closedir(proc);
@@ -122,7 +148,12 @@ static int inet_holder(const struct address *a)
         inode = find_inode("/proc/net/tcp", a);
     if (inode == 0)
         inode = find_inode("/proc/net/tcp6", a);
-    return inode != 0 ? find_process(inode) : 0;
+    return inode != 0 ? find_process(inode, is_any_process) : 0;
+}
+
+pid_t holder_child(ino_t inode)
+{
+    return find_process((unsigned long)inode, is_child);
 }
 
 static int unix_holder(const struct address *a)
