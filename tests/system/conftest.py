@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import harness
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed():
+    """Say once, not in every test, that there is nothing to test."""
+    if importlib.util.find_spec("penstock._core") is None:
+        pytest.exit("penstock is not installed in this environment: use ./dev test", returncode=2)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Calls that last until the test says otherwise, and calls that tell about their thread.
 
-``/wait/NAME`` reads the FIFO ``$GATES/NAME`` until its end, which the test writes. Everything here works with any number of
-threads.
+``/wait/NAME`` reads the FIFO ``$GATES/NAME`` until its end, which the test writes.
 """
 
 import os
@@ -44,38 +43,43 @@ def burn(seconds: float) -> None:
         pass
 
 
-def answer(path: str, environ) -> bytes:
-    kind, _, argument = path.strip("/").partition("/")
-    if kind == "wait":
-        with open(os.path.join(GATES, argument), "rb") as gate:
-            return b"opened by " + gate.read()
-    if kind == "burn":
-        burn(float(argument))
-    if kind == "sleep":
-        time.sleep(float(argument))
-    if kind == "random":
-        random.choice((lambda: None, lambda: time.sleep(0.003), lambda: burn(0.002)))()
-        return argument.encode()
-    if kind == "thread":
-        return threading.current_thread().name.encode()
-    if kind == "ticks":
-        return str(ticks).encode()
-    if kind == "signalled":
-        return " ".join(signalled).encode()
-    if kind == "fork":
-        pid = os.fork()
-        if pid == 0:
-            with open(os.path.join(GATES, argument), "rb") as gate:
-                gate.read()
-            os._exit(0)
-        return str(pid).encode()
-    if kind == "escape":
-        return str(os.fork()).encode()  # the child comes back out of the call
-    if kind == "most":
-        return str(most).encode()
+def read_gate(name: str) -> bytes:
+    with open(os.path.join(GATES, name), "rb") as gate:
+        return gate.read()
+
+
+def behave_at_random(name: str) -> str:
+    random.choice((lambda: None, lambda: time.sleep(0.003), lambda: burn(0.002)))()
+    return name
+
+
+def fork_a_child(name: str) -> str:
+    pid = os.fork()
+    if pid == 0:
+        read_gate(name)
+        os._exit(0)
+    return str(pid)
+
+
+ANSWERS = {
+    "wait": lambda name: "opened by " + read_gate(name).decode(),
+    "burn": lambda seconds: burn(float(seconds)),
+    "random": behave_at_random,
+    "thread": lambda _: threading.current_thread().name,
+    "ticks": lambda _: str(ticks),
+    "signalled": lambda _: " ".join(signalled),
+    "fork": fork_a_child,
+    "escape": lambda _: str(os.fork()),  # the child comes back out of the call
+    "most": lambda _: str(most),
+    "": lambda _: "ok",
+}
+
+
+def answer(environ) -> bytes:
+    kind, _, argument = environ["PATH_INFO"].strip("/").partition("/")
     if kind == "flag":
         return str(environ["wsgi.multithread"]).encode()
-    return b"ok"
+    return str(ANSWERS[kind](argument)).encode()
 
 
 def application(environ, start_response):
@@ -84,7 +88,7 @@ def application(environ, start_response):
         inside += 1
         most = max(most, inside)
     try:
-        body = answer(environ["PATH_INFO"], environ)
+        body = answer(environ)
     finally:
         with lock:
             inside -= 1
