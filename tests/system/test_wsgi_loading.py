@@ -257,3 +257,19 @@ def test_middleware(serve):
     """The first named is the outermost."""
     server = serve("hello", "--middleware", "mounted:first", "--middleware", "mounted:second")
     assert fetch(server, "/").text == "first(second(Hello, world\n))"
+
+
+def test_a_python_for_which_there_is_no_extension(tmp_path):
+    package = tmp_path / "penstock"
+    package.mkdir()
+    for name in ("__init__.py", "_boot.py"):
+        (package / name).write_bytes(LOADER.with_name(name).read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", package / "_boot.py", "worker", "padding"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 3
+    assert "penstock: no extension module for Python" in done.stderr
+    assert "-m pip install penstock" in done.stderr
