@@ -53,7 +53,8 @@ static const char json[] =
     "\"host\":%(host)s,\"method\":%(m)s,\"path\":%(U)s,\"query\":%(q)s,"
     "\"protocol\":%(H)s,\"status\":%(s)s,\"bytes\":%(B)s,\"referer\":%(f)s,"
     "\"user_agent\":%(a)s,\"duration_us\":%(D)s,\"read_us\":%(read)s,"
-    "\"queue_us\":%(queue)s,\"app_us\":%(app)s,\"send_us\":%(send)s,\"pid\":%(pid)s}";
+    "\"queue_us\":%(queue)s,\"gil_us\":%(gil)s,\"app_us\":%(app)s,\"send_us\":%(send)s,\"pid\":%("
+    "pid)s}";
 
 /* A line while it is written. */
 struct line {
@@ -531,7 +532,13 @@ static void put_read(struct line *o, const struct piece *p)
 static void put_queue(struct line *o, const struct piece *p)
 {
     (void)p;
-    line_phase(o, o->x->times.complete, o->x->times.called);
+    line_phase(o, o->x->times.complete, o->x->times.called - o->x->times.gil);
+}
+
+static void put_gil(struct line *o, const struct piece *p)
+{
+    (void)p;
+    line_phase(o, o->x->times.called - o->x->times.gil, o->x->times.called);
 }
 
 static void put_app(struct line *o, const struct piece *p)
@@ -588,9 +595,9 @@ static const struct atom {
     {"f", put_referer},       {"a", put_agent},        {"T", put_seconds},
     {"M", put_milliseconds},  {"D", put_microseconds}, {"L", put_decimal},
     {"p", put_pid_bracketed}, {"pid", put_pid},        {"read", put_read},
-    {"queue", put_queue},     {"app", put_app},        {"send", put_send},
-    {"id", put_id},           {"S", put_scheme},       {"host", put_authority},
-    {"time", put_utc},
+    {"queue", put_queue},     {"gil", put_gil},        {"app", put_app},
+    {"send", put_send},       {"id", put_id},          {"S", put_scheme},
+    {"host", put_authority},  {"time", put_utc},
 };
 
 /* The format while it is compiled. */

@@ -346,7 +346,7 @@ static void test_json(void **state)
         "\"user\":null,\"scheme\":\"http\",\"host\":\"example.com:8000\",\"method\":\"GET\","
         "\"path\":\"/a%%20b\",\"query\":\"x=1&y=2\",\"protocol\":\"HTTP/1.1\",\"status\":200,"
         "\"bytes\":1234,\"referer\":\"http://example.com/start\",\"user_agent\":\"curl/8.0\","
-        "\"duration_us\":2001234,\"read_us\":250,\"queue_us\":50,\"app_us\":2000000,"
+        "\"duration_us\":2001234,\"read_us\":250,\"queue_us\":50,\"gil_us\":0,\"app_us\":2000000,"
         "\"send_us\":934,\"pid\":%d}",
         (int)getpid());
     json_t *e = parse(expected);
