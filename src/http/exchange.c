@@ -42,7 +42,7 @@ static int call_handler(struct exchange *x)
         return -ERR_BUSY;
     x->begun = true;
     x->server->serving++;
-    x->times.complete = clock_ns();
+    x->times.complete = x->in_parts ? clock_ns() : x->times.begun;
     return x->handler->ops->request(x->handler, x);
 }
 
@@ -107,7 +107,8 @@ void exchange_started(struct exchange *x, const struct head *head)
 void exchange_end(struct exchange *x)
 {
     struct server *s = x->server;
-    x->times.ended = clock_ns();
+    if (!x->times.ended)
+        x->times.ended = clock_ns();
     s->loop->clock.now = x->times.ended / 1000000; /* the call may have taken long */
     if (s->access && x->status)
         access_log_put(s->access, s->loop, x);

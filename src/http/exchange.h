@@ -212,6 +212,7 @@ struct exchange {
     int status;             /* of the final response; 0: none was started */
     enum err error;         /* what ended it, if something did */
     int64_t sent;           /* content bytes handed over for sending */
+    bool in_parts;          /* the request did not come in one piece */
     bool begun;             /* the handler has had request() */
     bool detached;          /* its call lost the loop and must not touch it; the call's */
     bool left;              /* the handler has called leave() */

@@ -346,6 +346,7 @@ static void h1_leave(struct exchange *x)
         return;
     }
     x->left = true;
+    x->times.ended = c->out.held ? 0 : x->times.returned;
     if (!c->running)
         h1_run(c);
 }

@@ -352,8 +352,10 @@ static bool h1_head(struct h1_conn *c)
         fill_request(hx);
         return refuse(c, n);
     }
-    if (n == 0)
+    if (n == 0) {
+        hx->x.in_parts = true;
         return fill(c) || cut_short(c);
+    }
     c->in_start += (uint32_t)n;
     return begin(c);
 }
@@ -412,6 +414,7 @@ static bool h1_body(struct h1_conn *c)
         return hx->x.begun ? answer_ourselves(c, (enum err) - rc) : refuse(c, rc);
     if (rc > 0)
         return true;
+    hx->x.in_parts = true;
     c->in_start = c->in_end = 0;
     return fill(c) || cut_short(c);
 }

@@ -156,6 +156,22 @@ static int sleep_for(struct loop *l, int patience)
     return patience >= 0 && patience < left ? patience : (int)left;
 }
 
+/* Brings what is to be called first to the front. Two that are so may change places. */
+static void order_batch(struct loop *l)
+{
+    int front = 0;
+
+    for (int i = 0; i < l->batch_size; i++) {
+        const struct watch *w = l->batch[i].data.ptr;
+        struct epoll_event event = l->batch[i];
+
+        if (w->first) {
+            l->batch[i] = l->batch[front];
+            l->batch[front++] = event;
+        }
+    }
+}
+
 /* Fills the batch, unless another holder left some of it. */
 static int turn_wait(struct loop *l, int patience)
 {
@@ -166,6 +182,9 @@ static int turn_wait(struct loop *l, int patience)
         return 0;
     }
     l->batch_next = l->batch_size = 0;
+    if (l->settle) {
+        l->settle->run(l->settle);
+    }
     timeout = sleep_for(l, patience);
     if (timeout != 0 && l->idle) {
         l->idle(l);
@@ -176,6 +195,9 @@ static int turn_wait(struct loop *l, int patience)
         return errno == EINTR ? 0 : -ERR_SYSTEM;
     }
     l->batch_size = n;
+    if (n > 1) {
+        order_batch(l);
+    }
     return 0;
 }
 

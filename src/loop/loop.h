@@ -1,8 +1,8 @@
 /* The event loop: descriptors, timers, wake-ups, and the closing of what events may still name.
  *
  * One turn of loop_run(), in this order:
- *   wait      epoll_wait, until the next timer; before it may sleep the `idle` hook runs (in a
- *             worker it lets go of the GIL)
+ *   wait      the `settle` hook may change what is watched; then epoll_wait, until the next timer;
+ *             before it may sleep the `idle` hook runs (in a worker it lets go of the GIL)
  *   dispatch  each event of the batch calls its watch
  *   expire    timers that are due
  *   flush     what was deferred to the end of the batch, in the order it was deferred; sooner,
@@ -34,7 +34,8 @@ struct loop;
 
 /* A descriptor that is watched. Embedded in its owner; `ready` finds it with container_of. */
 struct watch {
-    int fd; /* -1: not watched */
+    int fd;     /* -1: not watched */
+    bool first; /* called before the others of a batch: what those do must not come in between */
     void (*ready)(struct watch *w, uint32_t events);
 };
 
@@ -49,6 +50,11 @@ struct deferred {
 struct closing {
     struct closing *next;
     void (*release)(struct closing *c);
+};
+
+/* Called before each wait, whether the loop then sleeps or not. Embedded in its owner. */
+struct settle {
+    void (*run)(struct settle *s);
 };
 
 enum { LOOP_BATCH = 64 };
@@ -67,6 +73,7 @@ struct loop {
     struct closing *closing;           /* closed in this turn */
     struct closing *due;               /* closed before the flush at hand: freed after it */
     _Atomic(struct deferred *) posted; /* by other threads, newest first */
+    struct settle *settle;             /* may be NULL */
     void (*idle)(struct loop *l);      /* called before the loop may sleep; may be NULL */
     /* Called after each event and each deferred piece of work; false: whoever turns the loop no
      * longer holds it. May be NULL. */

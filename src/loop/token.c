@@ -28,6 +28,7 @@ enum {
     QUIET_TICKS = 20,  /* without a call, before the monitor sleeps */
     STILL_NS = 100000, /* a call that used less CPU in a tick is blocked */
     SLOW_NS = 150000,  /* a call that took longer is worth a look at its CPU clock from then on */
+    MEASURED = 32,     /* calls of a route whose CPU clock is looked at after one that took long */
     LIKELY = 128,      /* of 255: from here on a call gives the token away first */
     LEAVE_TICK = 50,   /* ms between looks at whether a thread that was being started has come */
 };
@@ -195,31 +196,38 @@ bool hand_return(struct hand *h)
  * -------------------------------------------------------------------------------------------------------------
  */
 
-void hand_measure(struct hand *h, int64_t now)
+void hand_begins(struct hand *h, int64_t now)
 {
+    bool slow = atomic_load_explicit(&h->route->slow, memory_order_relaxed) > 0;
     h->wall_begun = now;
-    h->cpu_begun =
-        atomic_load_explicit(&h->route->slow, memory_order_relaxed) ? clock_of(h->cpu) : 0;
+    h->cpu_begun = slow ? clock_of(h->cpu) : 0;
 }
 
-/* Moves the score of a route a part of the way to what the last call was. A route of short calls
- * costs one read. */
-static void learn(struct hand *h)
+/* Moves the score of a route a part of the way to what its last call was. */
+static void score(struct route *r, bool blocked)
+{
+    int now = atomic_load_explicit(&r->blocks, memory_order_relaxed);
+    now += ((blocked ? 255 : 0) - now) / 4;
+    atomic_store_explicit(&r->blocks, (uint8_t)(now < 4 ? 0 : now), memory_order_relaxed);
+}
+
+/* A route of short calls costs two reads; one that was slow by chance is measured for a while and
+ * then no more. */
+void hand_ends(struct hand *h, int64_t now)
 {
     struct route *r = h->route;
-    int64_t wall = clock_ns() - h->wall_begun;
-    int score = atomic_load_explicit(&r->blocks, memory_order_relaxed);
-    bool blocked = false;
-    if (wall > SLOW_NS && !h->cpu_begun) {
-        atomic_store_explicit(&r->slow, true, memory_order_relaxed);
+    int64_t wall = now - h->wall_begun;
+    uint8_t slow = atomic_load_explicit(&r->slow, memory_order_relaxed);
+    if (!h->wall_begun)
         return;
+    if (wall > SLOW_NS) {
+        atomic_store_explicit(&r->slow, MEASURED, memory_order_relaxed);
+        if (h->cpu_begun)
+            score(r, wall - (clock_of(h->cpu) - h->cpu_begun) > wall / 2);
+    } else if (slow) {
+        atomic_store_explicit(&r->slow, (uint8_t)(slow - 1), memory_order_relaxed);
+        score(r, false);
     }
-    if (wall > SLOW_NS)
-        blocked = wall - (clock_of(h->cpu) - h->cpu_begun) > wall / 2;
-    else if (score == 0)
-        return;
-    score += ((blocked ? 255 : 0) - score) / 4;
-    atomic_store_explicit(&r->blocks, (uint8_t)(score < 4 ? 0 : score), memory_order_relaxed);
 }
 
 /* False when the token is gone. */
@@ -231,9 +239,8 @@ static bool run_first(struct hand *h)
     h->route = &t->routes[task->route % ROUTES];
     if (atomic_load_explicit(&h->route->blocks, memory_order_relaxed) >= LIKELY && t->most > 1)
         give_away(h);
-    hand_measure(h, clock_ns());
+    h->wall_begun = 0;
     t->ops->run(h, task);
-    learn(h);
     return h->holds;
 }
 

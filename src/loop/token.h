@@ -55,7 +55,7 @@ enum { HANDS_MOST = 1024, ROUTES = 1024 };
 /* What is known of the calls whose route falls into one bucket. */
 struct route {
     _Atomic uint8_t blocks; /* 0..255: moving average of how often they blocked */
-    _Atomic bool slow;      /* one took long: from now on each is measured */
+    _Atomic uint8_t slow;   /* one took long: so many of the next are measured */
 };
 
 struct hand {
@@ -66,8 +66,8 @@ struct hand {
     _Atomic uint32_t called; /* futex: 1 when it is to wake */
     uint32_t index;
     uint64_t sequence;   /* of the call it entered last */
-    int64_t wall_begun;  /* nanoseconds at hand_measure(), of the clock and of its CPU clock */
-    int64_t cpu_begun;   /* 0: not measured */
+    int64_t wall_begun;  /* of the call that runs, in nanoseconds; 0: it is not measured */
+    int64_t cpu_begun;   /* of its thread's CPU clock; 0: not looked at */
     struct route *route; /* of the call that runs */
     bool holds;          /* as of its own last hand_return(); its own to read */
     void *owner;
@@ -127,9 +127,11 @@ void token_submit(struct token *t, struct task *task);
 /* Takes a call that was not begun out of the queue again; false when it has begun. holder */
 bool token_withdraw(struct token *t, struct task *task);
 
-/* The call proper begins at `now`, in nanoseconds of clock_ns() (what came before, such as waiting
- * for the GIL, must not teach the table of routes). hand */
-void hand_measure(struct hand *h, int64_t now);
+/* The call proper begins, and ends, at `now`, in nanoseconds of clock_ns(): what is outside, such
+ * as waiting for the GIL, must not teach the table of routes. A task that does not say so teaches
+ * nothing. hand */
+void hand_begins(struct hand *h, int64_t now);
+void hand_ends(struct hand *h, int64_t now);
 
 /* What follows may take long: the token may be passed on. Nothing to do when detached. hand */
 void hand_enter(struct hand *h);

@@ -174,7 +174,7 @@ static void take_gil(struct exchange *x, struct seat *s)
     } else {
         x->times.called = clock_ns();
     }
-    hand_measure(&s->hand, x->times.called);
+    hand_begins(&s->hand, x->times.called);
 }
 
 static void run_request(struct job *j, struct seat *s)
@@ -196,6 +196,7 @@ static void run_request(struct job *j, struct seat *s)
     PyThread_tss_set(&w->voice->speaking, NULL);
     call_back(&c);
     x->times.returned = clock_ns();
+    hand_ends(&s->hand, x->times.returned);
     x->wire->leave(x);
 }
 

@@ -130,9 +130,10 @@ static void on_back(struct deferred *d)
 static void run(struct hand *h, struct task *task)
 {
     struct connection *c = container_of(task, struct connection, task);
-    hand_measure(h, clock_ns());
+    hand_begins(h, clock_ns());
     hand_enter(h);
     behave(c->byte);
+    hand_ends(h, clock_ns());
     if (hand_return(h)) {
         enter_loop(c->crew);
         answer(c);
