@@ -81,6 +81,11 @@ class Child:
             os._exit(9)
         if wish == "garbage":
             self.channel.send(b"\xff" * 100)
+        if wish == "another speaks" and os.fork() == 0:
+            self.send(HELLO, struct.pack("Ii", VERSION, os.getppid()))
+            os._exit(0)
+        if wish == "another speaks":
+            time.sleep(1000)
         version = 7 if wish == "wrong version" else VERSION
         self.send(HELLO, struct.pack("Ii", version, os.getpid()))
         if wish == "HELLO twice":

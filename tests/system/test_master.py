@@ -221,6 +221,13 @@ def test_a_bad_worker_ends_the_start(
     assert " serving " not in master.log()
 
 
+def test_nobody_speaks_for_a_worker(master: Master) -> None:
+    """The kernel tells who sent a message, whatever it says."""
+    master.start("-w", "1", fake={"worker": "another speaks"}, serves=False)
+    assert master.wait() == 3
+    assert "another process speaks for it" in master.log()
+
+
 def test_a_template_that_gives_orders(master: Master) -> None:
     fake = {"template": "FORK", "worker": "never READY"}
     master.start("-w", "2", fake=fake, serves=False)
