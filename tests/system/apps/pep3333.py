@@ -1,5 +1,6 @@
 """One small application for each thing that PEP 3333 says; the path names it."""
 
+import gc
 import io
 import json
 import os
@@ -501,6 +502,12 @@ def closed_file(environ, start_response, query):
     opened.close()
     plain(start_response)
     return environ["wsgi.file_wrapper"](opened)
+
+
+def blocks(environ, start_response, query):
+    """How many blocks of memory Python has given out, all garbage collected."""
+    gc.collect()
+    return answer(start_response, sys.getallocatedblocks())
 
 
 def descriptors(environ, start_response, query):
