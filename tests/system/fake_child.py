@@ -193,14 +193,14 @@ class Child:
 
     def fork(self, channel: int) -> None:
         """Fork twice, so that the worker becomes the master's child."""
-        master = os.getppid()
         child = os.fork()
         if child:
             os.waitpid(child, 0)
             return
+        middle = os.getpid()
         if os.fork():
             os._exit(0)
-        while os.getppid() != master:
+        while os.getppid() == middle:
             time.sleep(0.001)
         worker = Child(os.dup(channel))
         worker.role = "worker"
