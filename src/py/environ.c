@@ -11,6 +11,7 @@
  * for a proxy to use.
  *
  * Relies on the GIL for everything it keeps. Never keeps a pointer into an exchange. */
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "http/server.h"
@@ -69,17 +70,18 @@ enum value {
 };
 
 enum {
-    CONNECTIONS = 128, /* whose addresses are kept as text */
-    NAMES = 128,       /* of unknown fields whose keys are kept */
-    KEPT_NAME = 64,    /* longest of them */
-    KEPT_VALUE = 256,  /* longest value that is kept for when it comes again */
+    PEERS = 64,       /* hosts that are kept as text */
+    LOCALS = 8,       /* own addresses that are */
+    NAMES = 128,      /* of unknown fields whose keys are kept */
+    KEPT_NAME = 64,   /* longest of them */
+    KEPT_VALUE = 256, /* longest value that is kept for when it comes again */
     ROOM = 24, /* keys the template has to have room for, for a table of 64 slots: see make_room */
 };
 
-/* The addresses of a connection as text. */
-struct known_ends {
-    struct address peer, local;
-    PyObject *remote_addr, *remote_port, *server_name, *server_port;
+/* An address as text. */
+struct known_address {
+    struct address address;
+    PyObject *host, *port; /* NULL: the place is empty */
 };
 
 struct environ_maker {
@@ -89,7 +91,8 @@ struct environ_maker {
     PyObject *headers[HEADER_COUNT];     /* "HTTP_ACCEPT", by header id */
     PyObject *last[HEADER_COUNT];        /* the value it had last, or NULL */
     PyObject *names[NAMES];              /* keys of unknown fields, by hash, or NULL */
-    struct known_ends ends[CONNECTIONS]; /* by the address of `struct ends` */
+    struct known_address peers[PEERS];   /* by a hash of the host; their ports are not kept */
+    struct known_address locals[LOCALS]; /* by the port */
 };
 
 /* ---- The template ---- */
@@ -240,12 +243,10 @@ static void drop_all(PyObject **objects, size_t count)
         Py_CLEAR(objects[i]);
 }
 
-static void forget_ends(struct known_ends *e)
+static void forget(struct known_address *k)
 {
-    Py_CLEAR(e->remote_addr);
-    Py_CLEAR(e->remote_port);
-    Py_CLEAR(e->server_name);
-    Py_CLEAR(e->server_port);
+    Py_CLEAR(k->host);
+    Py_CLEAR(k->port);
 }
 
 void environ_maker_free(struct environ_maker *m)
@@ -256,8 +257,10 @@ void environ_maker_free(struct environ_maker *m)
     drop_all(m->headers, HEADER_COUNT);
     drop_all(m->last, HEADER_COUNT);
     drop_all(m->names, NAMES);
-    for (unsigned i = 0; i < CONNECTIONS; i++)
-        forget_ends(&m->ends[i]);
+    for (unsigned i = 0; i < PEERS; i++)
+        forget(&m->peers[i]);
+    for (unsigned i = 0; i < LOCALS; i++)
+        forget(&m->locals[i]);
     free(m);
 }
 
@@ -302,12 +305,25 @@ static int set_protocol(struct environ_maker *m, PyObject *env, const struct req
     return set_new(env, key, PyUnicode_FromFormat("HTTP/%d.%d", r->major, r->minor));
 }
 
+/* A number that is not negative, in decimal. */
 static PyObject *number(int64_t n)
 {
-    return PyUnicode_FromFormat("%lld", (long long)n);
+    char digits[20], *p = digits + sizeof digits;
+    do
+        *--p = (char)('0' + n % 10);
+    while ((n /= 10) > 0);
+    return latin1(slice_of(p, (size_t)(digits + sizeof digits - p)));
 }
 
 /* ---- Addresses ---- */
+
+static uint32_t hash_of(struct slice s)
+{
+    uint32_t h = 2166136261u;
+    for (size_t i = 0; i < s.len; i++)
+        h = (h ^ (unsigned char)s.ptr[i]) * 16777619u;
+    return h;
+}
 
 static bool same_address(const struct address *a, const struct address *b)
 {
@@ -320,21 +336,41 @@ static PyObject *host_text(const struct address *a)
     return latin1(slice_of(text, address_host(a, text)));
 }
 
-/* The texts of a connection's addresses, kept for its next request; NULL with an exception. */
-static const struct known_ends *ends_of(struct environ_maker *m, const struct ends *ends)
+/* The bytes of an address that name its host; none of a Unix socket. */
+static struct slice host_bytes(const struct address *a)
 {
-    struct known_ends *e = &m->ends[((uintptr_t)ends >> 4) * 0x9e3779b97f4a7c15u >> 57];
-    if (e->server_port && same_address(&e->peer, &ends->peer) &&
-        same_address(&e->local, &ends->local))
-        return e;
-    forget_ends(e);
-    e->peer = ends->peer;
-    e->local = ends->local;
-    e->remote_addr = host_text(&ends->peer);
-    e->remote_port = number(address_port(&ends->peer));
-    e->server_name = host_text(&ends->local);
-    e->server_port = e->server_name ? number(address_port(&ends->local)) : NULL;
-    return e->remote_addr && e->remote_port && e->server_port ? e : NULL;
+    const struct sockaddr_in *in = (const void *)&a->storage;
+    const struct sockaddr_in6 *in6 = (const void *)&a->storage;
+    if (a->storage.ss_family == AF_INET)
+        return slice_of((const char *)&in->sin_addr, sizeof in->sin_addr);
+    if (a->storage.ss_family == AF_INET6)
+        return slice_of((const char *)&in6->sin6_addr, sizeof in6->sin6_addr);
+    return SLICE("");
+}
+
+/* The host of a peer, whatever its port; borrowed, NULL with an exception. */
+static PyObject *peer_host(struct environ_maker *m, const struct address *peer)
+{
+    struct slice host = host_bytes(peer);
+    struct known_address *k = &m->peers[hash_of(host) % PEERS];
+    if (k->host && slice_eq(host_bytes(&k->address), host))
+        return k->host;
+    forget(k);
+    k->address = *peer;
+    return k->host = host_text(peer);
+}
+
+/* The texts of one of our own addresses; NULL with an exception. */
+static const struct known_address *local_texts(struct environ_maker *m, const struct address *local)
+{
+    struct known_address *k = &m->locals[address_port(local) % LOCALS];
+    if (k->port && same_address(&k->address, local))
+        return k;
+    forget(k);
+    k->address = *local;
+    k->host = host_text(local);
+    k->port = k->host ? number(address_port(local)) : NULL;
+    return k->port ? k : NULL;
 }
 
 /* A Unix socket has neither name nor port: then they are what the client asked for, and never
@@ -357,21 +393,26 @@ static int set_asked_server(struct environ_maker *m, PyObject *env, const struct
     return 0;
 }
 
+static int set_peer(struct environ_maker *m, PyObject *env, const struct address *peer)
+{
+    if (address_is_unix(peer))
+        return 0;
+    PyObject *host = peer_host(m, peer);
+    if (!host || PyDict_SetItem(env, m->keys[KEY_REMOTE_ADDR], host))
+        return -1;
+    return set_new(env, m->keys[KEY_REMOTE_PORT], number(address_port(peer)));
+}
+
 static int set_ends(struct environ_maker *m, PyObject *env, const struct exchange *x)
 {
-    const struct known_ends *e = ends_of(m, x->ends);
-    int err = e ? 0 : -1;
-    if (err)
-        return err;
-    if (!address_is_unix(&x->ends->peer)) {
-        err |= PyDict_SetItem(env, m->keys[KEY_REMOTE_ADDR], e->remote_addr);
-        err |= PyDict_SetItem(env, m->keys[KEY_REMOTE_PORT], e->remote_port);
-    }
+    if (set_peer(m, env, &x->ends->peer))
+        return -1;
     if (address_is_unix(&x->ends->local))
-        return err | set_asked_server(m, env, &x->request);
-    err |= PyDict_SetItem(env, m->keys[KEY_SERVER_NAME], e->server_name);
-    err |= PyDict_SetItem(env, m->keys[KEY_SERVER_PORT], e->server_port);
-    return err;
+        return set_asked_server(m, env, &x->request);
+    const struct known_address *k = local_texts(m, &x->ends->local);
+    if (!k || PyDict_SetItem(env, m->keys[KEY_SERVER_NAME], k->host))
+        return -1;
+    return PyDict_SetItem(env, m->keys[KEY_SERVER_PORT], k->port);
 }
 
 /* ---- Paths ---- */
@@ -486,15 +527,7 @@ static PyObject *value_of(struct environ_maker *m, const struct field *f)
  * no coding. */
 static bool is_hidden(const struct request *r, enum header_id id)
 {
-    return id == HEADER_PROXY || (id == HEADER_TRANSFER_ENCODING && r->chunked);
-}
-
-static uint32_t hash_of(struct slice s)
-{
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < s.len; i++)
-        h = (h ^ (unsigned char)s.ptr[i]) * 16777619u;
-    return h;
+    return id == HEADER_PROXY || (id == HEADER_TRANSFER_ENCODING && r->chunked && r->length >= 0);
 }
 
 /* The key of a field that is not known by name; a new reference, NULL with an exception or, for a
@@ -552,7 +585,7 @@ static int set_fields(struct environ_maker *m, PyObject *env, const struct reque
             err = set_new(env, m->headers[f->id], value_of(m, f));
         seen[f->id / 64] |= bit;
     }
-    if (err == 0 && r->chunked)
+    if (err == 0 && r->chunked && r->length >= 0)
         err = set_new(env, m->keys[KEY_CONTENT_LENGTH], number(r->length));
     return err;
 }
