@@ -35,7 +35,7 @@ struct scoreboard {
     struct slot slots[];
 };
 
-enum { SCOREBOARD_MAGIC = 0x50534342, SCOREBOARD_VERSION = 1 };
+enum { SCOREBOARD_MAGIC = 0x50534342, SCOREBOARD_VERSION = 2 };
 
 /* Makes a memfd (close-on-exec) that holds `count` free slots (at least one). Returns it, or
  * -ERR_SYSTEM with errno set. */

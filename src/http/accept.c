@@ -1,45 +1,210 @@
-/* Accepting connections from a shared listening socket (accept.h has the contract).
+/* Accepting connections from shared listening sockets (accept.h has the contract).
  *
- * All workers hold the same socket in their own epoll, EPOLLEXCLUSIVE, so that a connection wakes
- * one of them. A worker takes few at a time and leaves the rest to the others. */
+ * All workers hold the same sockets in their own epoll, EPOLLEXCLUSIVE, so that a connection wakes
+ * one of them: the first in the kernel's list of those that sleep. Left alone, that is always the
+ * same one. So a worker that took a connection and has more than another goes to the end of that
+ * list, and one that another is much better placed than leaves it altogether, for as long as that
+ * lasts. Nobody is woken for nothing, and no connection is handed on: a worker takes what it was
+ * woken for.
+ *
+ * That no wake-up is lost rests on three things. Whether a worker is on the list is settled right
+ * before it may sleep. Listeners come first in a batch of events, so nothing that the batch leads
+ * to can make the worker unfit for what it was woken for. And of the workers that accept one always
+ * stays. Should that one be stuck, those who left look at the listeners from time to time, and take
+ * what has waited while nobody accepted anything.
+ *
+ * Relies on the loop being turned while all threads are in a call (token.h), and on the scoreboard.
+ * Never waits; never closes a listening socket. */
 #include "http/accept.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/container.h"
+#include "http/h1_refuse.h"
 #include "http/wire_h1.h"
 
 enum {
     ACCEPT_BATCH = 8,       /* connections for one event */
-    FULL_REST = 5,          /* milliseconds without accepting when the server is full */
-    REST = 100,             /* milliseconds without accepting when descriptors are out */
+    LOOK_FIRST = 1,         /* milliseconds between looks while connections come */
+    LOOK_MOST = 32,         /* and when none has come for long */
+    STUCK = 20,             /* for which a connection may wait while none is accepted */
+    REST = 100,             /* milliseconds without accepting when even the reserve is gone */
     COMPLAIN_EVERY = 60000, /* milliseconds */
 };
 
-static void rest_is_over(struct timer *t)
+/* Whether to accept
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static int64_t now_of(const struct door *d)
 {
-    struct acceptor *a = container_of(t, struct acceptor, rest);
-    if (a->watch.fd >= 0 && !a->watched)
-        a->watched = loop_watch(a->server->loop, &a->watch, EPOLLIN | EPOLLEXCLUSIVE) == 0;
+    return loop_now(d->server->loop);
 }
 
-/* Out of descriptors or memory: the connection stays in the kernel's queue; asking again at once
- * would only spin. */
-static void rest(struct acceptor *a, int error)
+static void unwatch_all(struct door *d)
 {
-    struct loop *l = a->server->loop;
-    int64_t now = loop_now(l);
-    loop_unwatch(l, &a->watch);
-    a->watched = false;
-    timer_set(&l->timers, &a->rest, now + REST);
-    if (a->complained && now - a->complained < COMPLAIN_EVERY)
+    for (unsigned i = 0; i < d->count && d->open; i++)
+        loop_unwatch(d->server->loop, &d->acceptors[i].watch);
+    d->open = false;
+}
+
+static int watch_one(struct acceptor *a)
+{
+    return loop_watch(a->door->server->loop, &a->watch, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+static int watch_all(struct door *d)
+{
+    int err = 0;
+    for (unsigned i = 0; i < d->count && !err; i++)
+        err = watch_one(&d->acceptors[i]);
+    d->open = true;
+    return err;
+}
+
+static void rest(struct door *d)
+{
+    timer_set(&d->server->loop->timers, &d->rest, now_of(d) + REST);
+    d->changed = true;
+}
+
+static bool is_resting(const struct door *d)
+{
+    return d->rest.deadline != TIMER_NEVER;
+}
+
+/* To the end of the kernel's list: the next connection is another's. */
+static int fall_behind(struct door *d)
+{
+    int err = 0;
+    for (unsigned i = 0; i < d->count && !err; i++) {
+        struct acceptor *a = &d->acceptors[i];
+        if (!a->used)
+            continue;
+        loop_unwatch(d->server->loop, &a->watch);
+        err = watch_one(a);
+    }
+    return err;
+}
+
+/* Looks are close while connections come, and rare when all is quiet. */
+static void look_later(struct door *d, uint64_t accepted)
+{
+    bool busy = accepted != d->accepted || d->waits != TIMER_NEVER || d->interval == 0;
+    int64_t next = busy ? LOOK_FIRST : d->interval * 2;
+    d->accepted = accepted;
+    d->interval = next > LOOK_MOST ? LOOK_MOST : next;
+    timer_set(&d->server->loop->timers, &d->look, now_of(d) + d->interval);
+}
+
+static void stop_looking(struct door *d)
+{
+    timer_set(&d->server->loop->timers, &d->look, TIMER_NEVER);
+    d->interval = 0;
+    d->waits = TIMER_NEVER;
+}
+
+/* Leaves accepting to others: until they are no better placed any more. */
+static void stand_back(struct door *d, const struct sight *others)
+{
+    unwatch_all(d);
+    look_later(d, others->accepted);
+}
+
+static void shut(struct door *d)
+{
+    circle_say(&d->circle, DOOR_SHUT);
+    unwatch_all(d);
+    stop_looking(d);
+}
+
+static void open_up(struct door *d, const struct sight *others)
+{
+    int err = 0;
+    circle_say(&d->circle, DOOR_OPEN);
+    stop_looking(d);
+    if (!d->open)
+        err = watch_all(d);
+    else if (others->less)
+        err = fall_behind(d);
+    if (!err)
         return;
-    a->complained = now;
-    log_event(a->server->log, LOG_ERROR, "connections cannot be accepted",
-              LOG_STR("error", strerror(error)), LOG_NUM("open", a->server->connections));
+    log_event(d->server->log, LOG_ERROR, "a listener cannot be watched",
+              LOG_STR("reason", strerror(errno)));
+    shut(d);
+    rest(d);
+}
+
+/* This one is open, and others, who stand back, are better placed by now: they will see it when
+ * they look next, and it waits for that before it takes one more. It still counts as open. */
+static void pause_once(struct door *d)
+{
+    circle_say(&d->circle, DOOR_OPEN);
+    unwatch_all(d);
+    timer_set(&d->server->loop->timers, &d->look, now_of(d) + LOOK_FIRST);
+}
+
+static bool has_taken(struct door *d)
+{
+    bool taken = false;
+    for (unsigned i = 0; i < d->count; i++)
+        taken = taken || d->acceptors[i].used;
+    return taken;
+}
+
+static void derive(struct door *d)
+{
+    slot_set(d->server->slot, occupied, d->occupied);
+    if (d->full || is_resting(d)) {
+        shut(d);
+        return;
+    }
+    bool yields = circle_yield(&d->circle, now_of(d));
+    struct sight others = circle_look(&d->circle, now_of(d));
+    d->shared = others.any;
+    if (yields)
+        stand_back(d, &others);
+    else if (others.behind && has_taken(d))
+        pause_once(d);
+    else
+        open_up(d, &others);
+    for (unsigned i = 0; i < d->count; i++)
+        d->acceptors[i].used = false;
+}
+
+/* The loop's hook, in each turn: nothing to do unless something has changed. A token without a
+ * leader is turned by the monitor, which no call can be given to. */
+static void settle(struct settle *s)
+{
+    struct door *d = container_of(s, struct door, settle);
+    const struct token *t = d->server->token;
+    bool full = server_is_full(d->server), occupied = t && !t->leader;
+    if (full == d->full && occupied == d->occupied && !d->changed)
+        return;
+    d->full = full;
+    d->occupied = occupied;
+    d->changed = false;
+    derive(d);
+}
+
+/* Taking connections
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void serve(struct acceptor *a, int fd, struct ends *ends)
+{
+    ends->local = a->local;
+    if (a->any) {
+        ends->local.len = sizeof ends->local.storage;
+        getsockname(fd, (struct sockaddr *)&ends->local.storage, &ends->local.len);
+    }
+    h1_open(a->door->server, fd, ends);
 }
 
 /* Errors of the connection that was to be accepted, not of ours (accept(2), "Error handling"). */
@@ -50,50 +215,125 @@ static bool is_passing(int error)
            error == EOPNOTSUPP || error == ENETUNREACH || error == EPERM;
 }
 
-/* While the server is full, connections wait in the kernel's queue, where another worker may take
- * them. */
-static void rest_while_full(struct acceptor *a)
+static void complain(struct door *d, int error)
 {
-    struct loop *l = a->server->loop;
-    loop_unwatch(l, &a->watch);
-    a->watched = false;
-    timer_set(&l->timers, &a->rest, loop_now(l) + FULL_REST);
+    int64_t now = now_of(d);
+    if (d->complained && now - d->complained < COMPLAIN_EVERY)
+        return;
+    d->complained = now;
+    log_event(d->server->log, LOG_ERROR, "connections cannot be accepted",
+              LOG_STR("error", strerror(error)), LOG_NUM("open", d->server->connections),
+              LOG_NUM("answered_503", d->shed));
+    d->shed = 0;
 }
 
-static void serve(struct acceptor *a, int fd, struct ends *ends)
+static void take_reserve(struct door *d)
 {
-    ends->local = a->local;
-    if (a->any) {
-        ends->local.len = sizeof ends->local.storage;
-        getsockname(fd, (struct sockaddr *)&ends->local.storage, &ends->local.len);
+    if (d->reserve < 0)
+        d->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Out of descriptors: the reserve becomes one connection, which is answered and closed. False: it
+ * did not do. */
+static bool shed(struct acceptor *a)
+{
+    struct door *d = a->door;
+    int fd;
+    if (d->reserve < 0)
+        return false;
+    close(d->reserve);
+    d->reserve = -1;
+    fd = accept4(a->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    bool taken = fd >= 0 || errno == EAGAIN;
+    if (fd >= 0) {
+        h1_refuse(fd);
+        close(fd);
+        d->shed++;
+        slot_add(d->server->slot, shed, 1u);
     }
-    h1_open(a->server, fd, ends);
+    take_reserve(d);
+    return taken && d->reserve >= 0;
 }
 
+/* Whether to go on accepting. What cannot be had stays in the kernel's queue; to ask again at once
+ * would only spin. */
+static bool failed(struct acceptor *a, int error)
+{
+    struct door *d = a->door;
+    if (error == EAGAIN)
+        return false;
+    if (is_passing(error))
+        return true;
+    bool done = (error == EMFILE || error == ENFILE) && shed(a);
+    complain(d, error);
+    if (!done)
+        rest(d);
+    return done;
+}
+
+static bool take(struct acceptor *a)
+{
+    struct ends ends = {.peer.len = sizeof ends.peer.storage};
+    int fd = accept4(a->watch.fd, (struct sockaddr *)&ends.peer.storage, &ends.peer.len,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0)
+        return failed(a, errno);
+    a->used = a->door->changed = true;
+    serve(a, fd, &ends);
+    return true;
+}
+
+/* One at a time when others accept as well: each decides anew. */
 static void on_connection(struct watch *w, uint32_t events)
 {
     struct acceptor *a = container_of(w, struct acceptor, watch);
     (void)events;
-    if (server_is_full(a->server)) {
-        rest_while_full(a);
-        return;
-    }
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
-        struct ends ends = {.peer.len = sizeof ends.peer.storage};
-        int fd = accept4(w->fd, (struct sockaddr *)&ends.peer.storage, &ends.peer.len,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            serve(a, fd, &ends);
-            continue;
-        }
-        if (errno == EAGAIN)
+    for (int i = 0; i < (a->door->shared ? 1 : ACCEPT_BATCH); i++)
+        if (server_is_full(a->door->server) || !take(a))
             return;
-        if (!is_passing(errno)) {
-            rest(a, errno);
-            return;
-        }
-    }
 }
+
+static bool connection_waits(const struct acceptor *a)
+{
+    struct pollfd p = {.fd = a->watch.fd, .events = POLLIN};
+    return poll(&p, 1, 0) > 0;
+}
+
+static bool any_waits(const struct door *d)
+{
+    bool waits = false;
+    for (unsigned i = 0; i < d->count && !waits; i++)
+        waits = connection_waits(&d->acceptors[i]);
+    return waits;
+}
+
+/* Others have precedence; but what has waited while none of them accepted anything is not left to
+ * them any longer. */
+static void look(struct timer *t)
+{
+    struct door *d = container_of(t, struct door, look);
+    bool moved = circle_look(&d->circle, now_of(d)).accepted != d->accepted;
+    d->changed = true;
+    if (!any_waits(d))
+        d->waits = TIMER_NEVER;
+    else if (d->waits == TIMER_NEVER || moved)
+        d->waits = now_of(d);
+    if (d->waits > now_of(d) - STUCK || server_is_full(d->server))
+        return;
+    for (unsigned i = 0; i < d->count; i++)
+        take(&d->acceptors[i]);
+}
+
+static void rest_is_over(struct timer *t)
+{
+    struct door *d = container_of(t, struct door, rest);
+    take_reserve(d);
+    d->changed = true;
+}
+
+/* The beginning and the end
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static bool is_wildcard(const struct address *a)
 {
@@ -103,27 +343,67 @@ static bool is_wildcard(const struct address *a)
            IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)&a->storage)->sin6_addr);
 }
 
-int acceptor_open(struct acceptor *a, struct server *server, int fd)
+static int prepare(struct acceptor *a, struct door *d, int fd)
 {
     *a = (struct acceptor){
-        .watch = {.fd = fd, .ready = on_connection},
-        .rest = {.deadline = TIMER_NEVER, .fire = rest_is_over},
-        .server = server,
+        .watch = {.fd = fd, .first = true, .ready = on_connection},
+        .door = d,
         .local.len = sizeof a->local.storage,
     };
     if (getsockname(fd, (struct sockaddr *)&a->local.storage, &a->local.len) < 0)
         return -ERR_SYSTEM;
     a->any = is_wildcard(&a->local);
-    int err = loop_watch(server->loop, &a->watch, EPOLLIN | EPOLLEXCLUSIVE);
-    a->watched = err == 0;
+    return 0;
+}
+
+static int fail(struct door *d, int err)
+{
+    int why = errno;
+    door_close(d);
+    errno = why;
     return err;
 }
 
-void acceptor_close(struct acceptor *a)
+int door_open(struct door *d, const struct door_setup *setup)
 {
-    timer_remove(&a->server->loop->timers, &a->rest);
-    if (a->watched)
-        loop_unwatch(a->server->loop, &a->watch);
-    a->watched = false;
-    a->watch.fd = -1;
+    int err = 0;
+    *d = (struct door){
+        .server = setup->server,
+        .circle = setup->circle,
+        .acceptors = calloc(setup->count ? setup->count : 1, sizeof *d->acceptors),
+        .settle.run = settle,
+        .look = {.deadline = TIMER_NEVER, .fire = look},
+        .rest = {.deadline = TIMER_NEVER, .fire = rest_is_over},
+        .waits = TIMER_NEVER,
+        .reserve = -1,
+    };
+    take_reserve(d);
+    if (!d->acceptors)
+        return fail(d, -ERR_MEMORY);
+    for (unsigned i = 0; i < setup->count && !err; i++)
+        err = prepare(&d->acceptors[i], d, setup->fds[i]);
+    d->count = setup->count;
+    if (!err)
+        err = watch_all(d);
+    if (err)
+        return fail(d, err);
+    circle_enter(&d->circle);
+    d->changed = true;
+    d->server->loop->settle = &d->settle;
+    return 0;
+}
+
+void door_close(struct door *d)
+{
+    if (!d->server)
+        return;
+    circle_leave(&d->circle);
+    unwatch_all(d);
+    timer_remove(&d->server->loop->timers, &d->look);
+    timer_remove(&d->server->loop->timers, &d->rest);
+    d->server->loop->settle = NULL;
+    if (d->reserve >= 0)
+        close(d->reserve);
+    free(d->acceptors);
+    *d = (struct door){0};
 }

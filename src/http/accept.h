@@ -19,34 +19,39 @@ struct acceptor {
     struct address
         local; /* as bound: asked once, each connection's own end only where it can differ */
     bool any;  /* bound to a wildcard: ask each connection for its local address */
-    bool used; /* a connection came since it was settled */
+    bool used; /* it took a connection since the door was settled */
 };
 
 struct door {
-    struct server *server;
+    struct server *server; /* NULL: it was never opened, or is closed */
+    struct circle circle;
     struct acceptor *acceptors;
     unsigned count;
-    struct circle circle;
     struct settle settle;
     struct timer look;  /* while others have precedence: when to look again */
-    struct timer rest;  /* while nothing can be accepted at all: its end */
+    struct timer rest;  /* while nothing can be accepted: when to try again */
     int64_t interval;   /* of looks, ms */
     uint64_t accepted;  /* by the others, at the last look */
-    bool waited;        /* a connection waited at the last look */
+    int64_t waits;      /* since when a connection waits and nobody accepts; TIMER_NEVER: none */
     bool open;          /* the listeners are watched */
-    bool resting;
-    bool used;          /* as the acceptors' */
-    bool closed;
+    bool full;          /* as it was when the door was settled; so is the next */
+    bool occupied;      /* no thread was free */
+    bool shared;        /* there are others who accept */
+    bool changed;       /* it is to be settled anew */
     int reserve;        /* a descriptor to be given up when there are no others; -1: it is */
-    int64_t complained; /* when the log was last told that descriptors are out */
-    uint64_t shed;      /* connections answered 503 since */
+    int64_t complained; /* when the log was last told that descriptors are out; 0: never */
+    uint64_t shed;      /* connections answered 503 that the log was not told of */
 };
 
-/* Begins to accept from `count` listening sockets (the caller's to close, later than the door). The
- * scoreboard is that of all workers, or NULL, and server->slot is in it; the circle's name is told
- * by circle_name(). Returns 0, -ERR_MEMORY or -ERR_SYSTEM. */
-int door_open(struct door *d, struct server *server, const int *fds, unsigned count);
-void door_share(struct door *d, const struct scoreboard *board, uint64_t name);
+struct door_setup {
+    struct server *server;
+    struct circle circle; /* of the workers with the same listeners; its slot is the server's */
+    const int *fds;       /* listening sockets: the caller's to close, later than the door */
+    unsigned count;
+};
+
+/* Begins to accept. Returns 0, -ERR_MEMORY or -ERR_SYSTEM, and then the door is closed. */
+int door_open(struct door *d, const struct door_setup *setup);
 
 /* Stops; the sockets are taken out of epoll first, since the master and other workers still hold
  * them. Nothing if it is closed or was never opened (all zero). */

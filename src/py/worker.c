@@ -26,7 +26,7 @@
 enum {
     BEAT = 1000,             /* ms between heartbeats */
     DRAINED_PATIENCE = 5000, /* ms for the application's own exit, when it was asked to finish */
-    STOPPED_PATIENCE = 700,  /* and when it was told to leave now; the master kills after a second */
+    STOPPED_PATIENCE = 700,  /* and when told to leave now: the master kills after a second */
 };
 
 struct worker {
@@ -39,7 +39,7 @@ struct worker {
     struct wsgi *wsgi;
     struct loop loop;
     struct server server;
-    struct acceptor *acceptors;
+    struct door door;
     bool accepting;
     bool stopped; /* it was told to leave now */
     struct watch orders;
@@ -63,10 +63,14 @@ static void start_accepting(struct worker *w)
     if (w->accepting || w->server.draining || w->stopped)
         return;
     w->accepting = true;
-    for (unsigned i = 0; i < p->setup.listeners; i++)
-        if (acceptor_open(&w->acceptors[i], &w->server, p->listeners[i]))
-            log_event(&p->log, LOG_ERROR, "a listener cannot be watched",
-                      LOG_STR("reason", strerror(errno)));
+    uint64_t circle = circle_name(p->setup.app, slot_get(w->slot, generation));
+    const struct door_setup setup = {.server = &w->server,
+                                     .circle = {p->board, w->slot, circle},
+                                     .fds = p->listeners,
+                                     .count = p->setup.listeners};
+    if (door_open(&w->door, &setup))
+        log_event(&p->log, LOG_ERROR, "the listeners cannot be watched",
+                  LOG_STR("reason", strerror(errno)));
     set_state(w, WORKER_SERVING);
 }
 
@@ -75,8 +79,7 @@ static void stop_accepting(struct worker *w)
     if (!w->accepting)
         return;
     w->accepting = false;
-    for (unsigned i = 0; i < w->process->setup.listeners; i++)
-        acceptor_close(&w->acceptors[i]);
+    door_close(&w->door);
 }
 
 /* Finishes what there is; `drained` then ends the loop. */
@@ -256,6 +259,8 @@ static PyObject *after_fork(PyObject *self, PyObject *unused)
         close(p->listeners[i]);
     close(w->loop.epoll);
     close(w->loop.wake.fd);
+    if (w->accepting)
+        close(w->door.reserve);
     server_forget(&w->server);
     Py_RETURN_NONE;
 }
@@ -332,9 +337,6 @@ static int make_server(struct worker *w)
     w->server.slot = w->slot;
     w->server.on_idle = drained;
     w->server.owner = w;
-    w->acceptors = calloc(p->setup.listeners + 1, sizeof *w->acceptors);
-    if (!w->acceptors)
-        return cannot(w, "the listeners cannot be watched");
     return open_access_log(w);
 }
 
@@ -393,7 +395,6 @@ static void end(struct worker *w)
     server_free(&w->server);
     if (w->server.access)
         access_log_close(w->server.access);
-    free(w->acceptors);
 }
 
 /* A thread is still in a call: Python cannot be ended around it. */

@@ -1,0 +1,9 @@
+/* Answering a connection that there is no room to serve. */
+#ifndef PENSTOCK_HTTP_H1_REFUSE_H
+#define PENSTOCK_HTTP_H1_REFUSE_H
+
+/* Answers whatever request there is or may come on this non-blocking connection with 503 and says
+ * that it closes. The descriptor stays the caller's, who closes it next. Never waits. any thread */
+void h1_refuse(int fd);
+
+#endif
