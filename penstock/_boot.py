@@ -1,4 +1,4 @@
-"""What the master executes: ``python _boot.py worker|template PADDING``.
+"""What the master executes: ``python _boot.py worker|template PADDING``, and ``penstock check``: ``_boot.py check``.
 
 It finds the extension module that fits this Python and hands over to it. It runs in the application's Python, which may
 be another than the one Penstock is installed in, and in every worker: it imports nothing that the application may not
@@ -68,6 +68,10 @@ def main() -> int:
             file=sys.stderr,
         )
         return EXIT_START
+    if role == "check":
+        from penstock._load import check
+
+        return check()
     serve: Callable[[str, Callable[[Mapping[str, object]], object]], int] = core.serve
     return serve(role, load)
 

@@ -4,8 +4,7 @@
 application's own traceback, without our frames, and where was searched. It runs in the application's Python, in
 every worker; what only failures need is imported when one happens.
 
-``python _load.py --check`` reads an application's options as JSON from its standard input, loads it and tells by its
-exit status (0, or 4 with the reason on the standard error) whether that works: for ``penstock check``.
+:func:`check` does the same for ``penstock check``, which asks in a process of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ TYPE_CHECKING = False  # typing itself would cost memory in every worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import ModuleType, TracebackType
-    from typing import Any
+    from typing import Any, NoReturn
 
     Application = Callable[..., Any]
 
@@ -178,13 +177,14 @@ def _speaks_asgi(app: object) -> bool:
     return False
 
 
-def _check(app: object, name: str) -> Application:
-    """Return the application if it can be one."""
+def _check(app: object, name: str, guess: bool) -> Application:
+    """Return the application if it can be one; `guess`: nobody said that it is WSGI."""
     if not callable(app):
         raise LoadError(f"{name} is not callable: it is an object of type {type(app).__name__!r}")
-    if _speaks_asgi(app):
+    if guess and _speaks_asgi(app):
         raise LoadError(
-            f"{name} is an ASGI application, which this version of penstock does not serve; it serves WSGI (PEP 3333)"
+            f"{name} is an ASGI application, which this version of penstock does not serve; it serves WSGI (PEP 3333). "
+            'If it is WSGI all the same, say interface = "wsgi"'
         )
     code = _code(app)
     if (
@@ -260,7 +260,8 @@ def _load(options: Mapping[str, Any]) -> list[tuple[str, Application]]:
     for prefix, wanted in _wanted(options).items():
         if wanted not in loaded:
             spec, file = wanted
-            app = _check(_find(spec, file, bool(options.get("factory"))), spec or str(file))
+            found = _find(spec, file, bool(options.get("factory")))
+            app = _check(found, spec or str(file), options.get("interface") != "wsgi")
             loaded[wanted] = _wrapped(app, options.get("middleware") or [])
         mounts.append((prefix, loaded[wanted]))
     mounts.sort(key=lambda mount: len(mount[0]), reverse=True)
@@ -273,8 +274,8 @@ def load(options: Mapping[str, Any]) -> list[tuple[str, Application]]:
     Parameters
     ----------
     options
-        The options ``module``, ``file``, ``factory``, ``directory``, ``app-dir``, ``middleware`` and ``mounts`` of
-        ``[app.NAME]``; what is missing or None was not set.
+        The options ``module``, ``file``, ``factory``, ``interface``, ``directory``, ``app-dir``, ``middleware`` and
+        ``mounts`` of ``[app.NAME]``; what is missing or None was not set.
 
     Returns
     -------
@@ -297,22 +298,16 @@ def load(options: Mapping[str, Any]) -> list[tuple[str, Application]]:
         raise LoadError(_story(error) + _searched()) from None
 
 
-def _check_from_stdin() -> int:
+def check() -> NoReturn:
+    """Load the application whose options stand on the standard input, as JSON, and end: with 0, or with 4 and why."""
     import json
 
+    status = 0
     try:
         load(json.load(sys.stdin))
     except LoadError as error:
         print(error, file=sys.stderr)
-        return EXIT_IMPORT
-    return 0
-
-
-if __name__ == "__main__":
-    if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
-        del sys.path[0]
-    if sys.argv[1:] != ["--check"]:
-        sys.exit(
-            "usage: _load.py --check, with an application's options as JSON on the standard input"
-        )
-    sys.exit(_check_from_stdin())
+        status = EXIT_IMPORT
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # threads that the application started are of no interest

@@ -11,7 +11,7 @@ from pathlib import Path
 from penstock.config import Configuration
 from penstock.settings import Settings
 
-LOADER = Path(__file__).resolve().with_name("_load.py")
+BOOT = Path(__file__).resolve().with_name("_boot.py")
 
 
 def _environment(app: Settings) -> dict[str, str]:
@@ -44,7 +44,7 @@ def imports(name: str, app: Settings) -> bool:
     milliseconds = app["start-timeout"].value
     patience = milliseconds / 1000 if isinstance(milliseconds, int) else None
     options = {option: setting.value for option, setting in app.items()}
-    command = [str(app["python"].value), str(LOADER), "--check"]
+    command = [str(app["python"].value), str(BOOT), "check"]
     try:
         done = subprocess.run(
             command,

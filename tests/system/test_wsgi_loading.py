@@ -13,7 +13,7 @@ import penstock
 
 pytestmark = pytest.mark.extension
 
-LOADER = Path(penstock.__file__).with_name("_load.py")
+BOOT = Path(penstock.__file__).with_name("_boot.py")
 
 WORKING = """
 class Maker:
@@ -67,7 +67,7 @@ def check(folder, **options):
     """Load as `penstock check` and the workers do; the exit status and what was said."""
     options.setdefault("app-dir", [str(folder)])
     done = subprocess.run(
-        [sys.executable, LOADER, "--check"],
+        [sys.executable, BOOT, "check"],
         input=json.dumps(options),
         capture_output=True,
         text=True,
@@ -168,6 +168,20 @@ def test_asgi_is_recognised(folder, code, expected):
     assert ("is an ASGI application" in said) is expected
 
 
+def test_who_says_wsgi_is_believed(folder):
+    (folder / "three.py").write_text("def app(scope, receive, send=None): pass")
+    assert check(folder, module="three:app")[0] == 4
+    assert check(folder, module="three:app", interface="wsgi")[0] == 0
+
+
+def test_a_thread_of_the_application_does_not_keep_the_check(folder):
+    (folder / "threaded.py").write_text(
+        "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
+        "def app(environ, start_response): pass"
+    )
+    assert check(folder, module="threaded:app") == (0, "")
+
+
 def test_tracebacks_begin_with_the_application(folder):
     (folder / "broken.py").write_text(
         "import shop.wsgi\n\ndef f():\n    raise ValueError('oh')\n\nf()\n"
@@ -263,7 +277,7 @@ def test_a_python_for_which_there_is_no_extension(tmp_path):
     package = tmp_path / "penstock"
     package.mkdir()
     for name in ("__init__.py", "_boot.py"):
-        (package / name).write_bytes(LOADER.with_name(name).read_bytes())
+        (package / name).write_bytes(BOOT.with_name(name).read_bytes())
     done = subprocess.run(
         [sys.executable, "-I", "-S", package / "_boot.py", "worker", "padding"],
         capture_output=True,
