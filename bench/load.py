@@ -104,7 +104,6 @@ def openloop(server: Server, plan: OpenLoop, seconds: float, core: int) -> Load:
     latencies = {f"p{100 * q:g}": ns / 1e6 for q, ns in fast["quantiles"]}
     latencies["max"] = fast["max"] / 1e6
     latencies["lag"] = counted["lag"] / 1e6
-    answered = sum(path["count"] - path["lost"] for path in counted["paths"])
     problems = [
         f"{path[what]} {what}"
         for path in counted["paths"]
@@ -112,7 +111,11 @@ def openloop(server: Server, plan: OpenLoop, seconds: float, core: int) -> Load:
         if path[what]
     ]
     return Load(
-        answered, seconds, problems, latencies, [(ns, count) for ns, count in fast["histogram"]]
+        counted["answered"],
+        seconds + WARMUP,
+        problems,
+        latencies,
+        [(ns, count) for ns, count in fast["histogram"]],
     )
 
 

@@ -72,7 +72,8 @@ struct load {
     struct conn *conns;
     struct conn **idle; /* a stack of the connections that wait for a request */
     int idle_count;
-    uint64_t next; /* the request that is due next */
+    uint64_t next;     /* the request that is due next */
+    uint64_t answered; /* in all, with the warm-up */
     int64_t begin, counted_from, end, lag;
     size_t request_len[KINDS];
     char request[KINDS][1024];
@@ -205,6 +206,7 @@ static ssize_t answer_length(const struct conn *c)
 
 static void conn_answered(struct load *l, struct conn *c, int64_t at)
 {
+    l->answered++;
     if (c->due >= l->counted_from && c->due < l->end)
         tally_add(&l->tally[c->kind], at - c->due);
     conn_idle(l, c);
@@ -355,7 +357,8 @@ int main(int argc, char **argv)
     load_prepare(&load);
     load_run(&load);
     load_count_lost(&load);
-    printf("{\"lag\": %" PRId64 ", \"paths\": [", load.lag);
+    printf("{\"lag\": %" PRId64 ", \"answered\": %" PRIu64 ", \"paths\": [", load.lag,
+           load.answered);
     tally_print(&load.tally[FAST], load.plan.path[FAST]);
     if (load.plan.slow_every > 0) {
         printf(", ");

@@ -29,6 +29,8 @@ class Setup:
     access_log: Path | None
     scratch: Path
     """A folder that is the server's own for this run."""
+    keep_alive: bool
+    """Do clients send more than one request on a connection?"""
     nginx: str
     """What stands in nginx's location block."""
 
@@ -115,7 +117,8 @@ def waitress(s: Setup) -> list[str]:
 
 def uwsgi(s: Setup, *, router: bool) -> list[str]:
     threads = s.threads or (1 if router else s.connections)
-    socket = f"--http {HOST}:{s.port} --http-keepalive --http-auto-chunked" if router else ""
+    keep = "--http-keepalive" if s.keep_alive else ""
+    socket = f"--http {HOST}:{s.port} {keep} --http-auto-chunked" if router else ""
     socket = socket or f"--http11-socket {HOST}:{s.port}"
     command = (
         f"{BIN}/uwsgi {socket} --master --processes {s.workers} --threads {threads} --thunder-lock"
@@ -124,6 +127,9 @@ def uwsgi(s: Setup, *, router: bool) -> list[str]:
         f" --listen {min(1024, somaxconn())} --need-app --single-interpreter --enable-threads"
     )
     command += f" --die-on-term --buffer-size 16384 --pythonpath {BENCH}/apps --module {s.module}"
+    command += (
+        " --lazy-apps" if s.module == "background:app" else ""
+    )  # or the thread stays behind in the master
     log = ["--disable-logging"] if s.access_log is None else ["--logto2", str(s.access_log)]
     return [*command.split(), *log, "--virtualenv", sys.prefix]
 
@@ -132,9 +138,8 @@ def mod_wsgi(s: Setup) -> list[str]:
     module, _, name = s.module.partition(":")
     command = f"{BIN}/mod_wsgi-express start-server --application-type module {module} --callable-object {name}"
     command += f" --host {HOST} --port {s.port} --processes {s.workers} --threads {s.threads or 5}"
-    command += (
-        f" --max-clients {max(20, s.connections + 10)} --keep-alive-timeout 75 --disable-reloading"
-    )
+    command += f" --max-clients {max(20, s.connections + 10)} --keep-alive-timeout 75"
+    command += " --disable-reloading --initial-workers 1 --minimum-spare-workers 1"
     command += f" --server-root {s.scratch} --working-directory {BENCH}/apps --log-level error --server-mpm event"
     more = s.scratch / "more.conf"
     more.write_text("MaxKeepAliveRequests 0\n")
@@ -165,13 +170,13 @@ PEERS = (
         "bjoern",
         script("with_bjoern"),
         ("bjoern",),
-        note="One thread, so no two calls at once. It keeps the GIL while it waits.",
+        note="One thread, so no two calls at once.",
     ),
     Peer(
         "fastwsgi",
         script("with_fastwsgi"),
         ("fastwsgi", "setuptools < 81"),
-        note="One thread, so no two calls at once.",
+        note="One thread, so no two calls at once. It collects what a generator yields and sends it at the end.",
     ),
     Peer(
         "granian",
@@ -204,8 +209,8 @@ PEERS = (
         mod_wsgi,
         ("mod_wsgi",),
         needs=("apxs: apache2-dev", "apache2: apache2"),
-        note="mod_wsgi-express in its recommended daemon mode, MaxKeepAliveRequests 0. Apache does not run applications as root, so it gets a "
-        "user namespace where this is run by root.",
+        note="mod_wsgi-express in its recommended daemon mode, kept connections without end, all of Apache's threads "
+        "from the start. Apache does not serve as root: started by root, it gets a user namespace.",
     ),
     Peer(
         "wsgiref", script("with_wsgiref"), note="For curiosity: HTTP/1.0, one thread.", usual=False

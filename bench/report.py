@@ -36,6 +36,8 @@ def number(value: float | None, digits: int) -> str:
 def range_of(s: Spread | None, digits: int) -> str:
     if s is None:
         return ""
+    if s.least == s.greatest:
+        return number(s.median, digits)
     return f"{s.median:,.{digits}f} ({s.least:,.{digits}f} to {s.greatest:,.{digits}f})"
 
 

@@ -59,6 +59,7 @@ class Server:
             workers=variant.workers,
             access_log=scratch / "access.log" if variant.access_log else None,
             scratch=scratch,
+            keep_alive="Connection: close" not in scenario.headers,
             nginx=scenario.nginx.replace("$FILES", str(scratch)),
         )
         self.command = peer.command(self.setup)
@@ -93,7 +94,7 @@ class Server:
             start_new_session=True,
         )
         try:
-            self.wait_until_it_listens()
+            self.wait_until_it_answers()
         except BaseException:
             self.stop()
             raise
@@ -117,18 +118,22 @@ class Server:
             environment["BENCH_FILE"] = str(self.setup.scratch / str(self.scenario.file))
         return environment
 
-    def wait_until_it_listens(self) -> None:
+    def wait_until_it_answers(self) -> None:
         limit = time.monotonic() + START_LIMIT
         while time.monotonic() < limit:
             if self.process.poll() is not None:
                 raise UnfitError(f"ended at start: {self.last_words()}")
+            connection = http.client.HTTPConnection(HOST, self.setup.port, timeout=2)
             try:
-                socket.create_connection((HOST, self.setup.port), 1).close()
-            except OSError:
+                connection.request("HEAD", self.scenario.path)
+                connection.getresponse()
+            except (OSError, http.client.HTTPException):
                 time.sleep(0.02)
             else:
                 return
-        raise UnfitError(f"did not listen within {START_LIMIT:.0f} s: {self.last_words()}")
+            finally:
+                connection.close()
+        raise UnfitError(f"did not answer within {START_LIMIT:.0f} s: {self.last_words()}")
 
     def last_words(self) -> str:
         lines = (self.setup.scratch / "output").read_text(errors="replace").strip().splitlines()
