@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+from docutils import core as docutils
 from launcher import penstock
 
 from penstock.options import settable, table
@@ -46,7 +47,6 @@ def test_the_manuals_page_has_every_option(tmp_path):
 
 
 def test_the_manuals_page_is_restructured_text(tmp_path):
-    docutils = pytest.importorskip("docutils.core")
     page = penstock(tmp_path, "options", "--rst").stdout
     settings = {"report_level": 2, "halt_level": 2}
     docutils.publish_string(page, settings_overrides=settings)
