@@ -6,6 +6,7 @@ import scenarios
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from peers import BENCH
 from results import Entry, Outcome, spread
 
@@ -26,6 +27,13 @@ def canvas(height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(8, height))
     FigureCanvasSVG(figure)
     return figure, figure.subplots()
+
+
+def plain_log_scale(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_minor_formatter("{x:g}" if high < 20 * low else NullFormatter())
 
 
 def save(figure: Figure, name: str) -> str:
@@ -86,7 +94,7 @@ def draw_connections(outcomes: dict[str, Outcome]) -> str | None:
             )
             axes.annotate(peer.name, points[-1], (6, -3), textcoords="offset points", fontsize=9)
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
+    plain_log_scale(axes)
     axes.set_xticks(counts, [str(n) for n in counts])
     axes.set_xlabel("connections")
     axes.set_ylabel("CPU time per request, us")
@@ -114,7 +122,7 @@ def draw_latencies(outcomes: dict[str, Outcome]) -> str | None:
                 fontsize=9,
             )
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    plain_log_scale(axes)
     axes.invert_xaxis()
     axes.set_xticks([0.5, 0.1, 0.01, 0.001, 0.0001], ["50 %", "90 %", "99 %", "99.9 %", "99.99 %"])
     axes.set_ylabel("latency, ms")
