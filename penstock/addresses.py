@@ -14,7 +14,7 @@ from penstock.options import WrongValueError, absolute
 UNIX_PATH_MAX = 107
 """Bytes in a Unix socket's path: sun_path of sockaddr_un has 108 with its NUL (unix(7))."""
 
-FORMS = "HOST:PORT, :PORT, [IPV6]:PORT or unix:/PATH"
+FORMS = "HOST:PORT, :PORT, [IPV6]:PORT, unix:/PATH, unix:@NAME or fd://N"
 SUPPORTED = f"an address is {FORMS}"
 
 
@@ -22,17 +22,21 @@ SUPPORTED = f"an address is {FORMS}"
 class Address:
     """One place to listen.
 
-    ``kind`` is ``tcp4``, ``tcp6`` or ``unix``; ``host`` is numeric, without brackets.
+    ``kind`` is ``tcp4``, ``tcp6``, ``unix`` or ``fd``; ``host`` is numeric, without brackets; ``path`` of an abstract
+    Unix socket begins with ``@``; ``descriptor`` is the number or name behind ``fd://``.
     """
 
     kind: str
     host: str | None = None
     port: int = 0
     path: str | None = None
+    descriptor: str | None = None
 
     def __str__(self) -> str:
         if self.kind == "unix":
             return f"unix:{self.path}"
+        if self.kind == "fd":
+            return f"fd://{self.descriptor}"
         return f"[{self.host}]:{self.port}" if self.kind == "tcp6" else f"{self.host}:{self.port}"
 
 
@@ -53,6 +57,8 @@ def parse(text: str, base: Path) -> Address:
     """
     if text.startswith("unix:"):
         return _unix(text, base)
+    if text.startswith("fd:"):
+        return _descriptor(text)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
         raise WrongValueError(f'"{text}" names a protocol; {SUPPORTED}')
     if text.startswith("["):
@@ -72,15 +78,25 @@ def _unix(text: str, base: Path) -> Address:
     """Return the address of a Unix socket."""
     path = text.removeprefix("unix:")
     path = path[2:] if path.startswith("///") else path
-    if not path or path.startswith(("@", "//")) or path.endswith("/"):
+    if path in ("", "@") or path.startswith("//") or path.endswith("/") or "\0" in path:
         raise WrongValueError(f'"{text}" names no path of a Unix socket; {SUPPORTED}')
-    path = absolute(path, base)
+    if not path.startswith("@"):
+        path = absolute(path, base)
     length = len(os.fsencode(path))
     if length > UNIX_PATH_MAX:
         raise WrongValueError(
             f'the path "{path}" has {length} bytes; a Unix socket can have {UNIX_PATH_MAX}'
         )
     return Address("unix", path=path)
+
+
+def _descriptor(text: str) -> Address:
+    """Return the address of a socket that the program was started with, by number or name."""
+    match = re.fullmatch(r"fd://([0-9]{1,7}|(?![0-9]+$)[^\x00-\x20\x7f:/]{1,255})", text, re.ASCII)
+    if match is None:
+        raise WrongValueError(f'"{text}" is not fd://N or fd://NAME')
+    word = match[1]
+    return Address("fd", descriptor=str(int(word)) if word.isdigit() else word)
 
 
 def _port(text: str, port: str) -> int:

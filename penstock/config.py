@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penstock import addresses, machine, tomlfile
+from penstock import addresses, inherited, machine, tomlfile
 from penstock.options import (
     AUTO,
     Option,
@@ -31,6 +31,19 @@ from penstock.settings import ConfigurationError, Problem, Section, Setting, Set
 FILE_NAME = "penstock.toml"
 FORMAT_VERSION = 1
 WHAT_RUNS = ("module", "file", "mounts")
+
+BELONGS = {
+    "mode": (("unix",), "only a Unix socket with a path has one"),
+    "owner": (("unix",), "only a Unix socket with a path has one"),
+    "ipv6-only": (("tcp6",), "only an IPv6 listener has it"),
+    "reuse-port": (("tcp4", "tcp6"), "only a TCP listener that penstock opens has it"),
+    "defer-accept": (("tcp4", "tcp6"), "only a TCP listener that penstock opens has it"),
+    "backlog": (
+        ("tcp4", "tcp6", "unix", "abstract"),
+        "whoever made the socket has chosen it already",
+    ),
+}
+"""Options of a listener that have no meaning for every kind: for which they have, and why not for others."""
 
 SERVICE_VARIABLE = re.compile(r"PENSTOCK_(SERVICE_(HOST|PORT).*|PORT(_.*)?)")
 """What Kubernetes sets in every pod beside a Service that is called penstock."""
@@ -214,6 +227,7 @@ class _Maker:
         self.fill_in_folders(app)
         if app["workers"].value == AUTO:
             app["workers"] = app["workers"].with_value(machine.cpus())
+        self.fill_in_descriptors(app)
         self.fill_in_python(app)
         self.fill_in_identity(app)
         return app
@@ -273,6 +287,15 @@ class _Maker:
             if trouble is not None and app["app-dir"].source is not Source.DEFAULT:
                 self.problems.append(app["app-dir"].problem(f"app-dir: {trouble}", index))
 
+    def fill_in_descriptors(self, app: Settings) -> None:
+        wanted = app["max-descriptors"]
+        if wanted.value == AUTO:
+            app["max-descriptors"] = wanted.with_value(machine.descriptors())
+        elif isinstance(wanted.value, int):
+            trouble = machine.descriptors_trouble(wanted.value)
+            if trouble is not None:
+                self.wrong(wanted, f"max-descriptors: {trouble}")
+
     def fill_in_python(self, app: Settings) -> None:
         venv = app["venv"].value
         app["python"] = Setting(sys.executable)
@@ -305,7 +328,7 @@ class _Maker:
 
     def listeners(self) -> list[Section]:
         """Return a section for each listener of the source that counts most."""
-        words = ("host", "port", "uds")
+        words = ("host", "port", "uds", "fd")
         short: Settings = {name: self.command[name] for name in words if name in self.command}
         if short:
             return [self.short_listener(short)]
@@ -319,19 +342,25 @@ class _Maker:
             found = [section for section in found if "address" in section.settings]
             if self.file.listen and not found:
                 return []
+        passed = inherited.passed(self.platform)
+        if not found and passed:
+            places = [f"fd://{one.number}" for one in passed]
+            return _bound(Setting(places, "LISTEN_FDS", Source.PLATFORM))
         port = self.platform.get("PORT")
         if not found and port:
             return _bound(Setting([f"0.0.0.0:{port}"], "PORT", Source.PLATFORM))
         return found or _bound(Setting(default(table()["bind"], in_file=False)))
 
     def short_listener(self, short: Settings) -> Section:
-        """Return the listener of ``--host`` and ``--port``, or of ``--uds``."""
+        """Return the listener of ``--host`` and ``--port``, of ``--uds``, or of ``--fd``."""
         first = next(iter(short.values()))
-        if "bind" in self.command or ("uds" in short and len(short) > 1):
-            other = "--bind" if "bind" in self.command else "--uds"
-            self.wrong(first, f"{other} says where to listen, too")
-        if "uds" in short:
-            return _bound(first.with_value([f"unix:{short['uds'].value}"]))[0]
+        alone = [name for name in ("uds", "fd") if name in short]
+        if "bind" in self.command or (alone and len(short) > 1):
+            other = "bind" if "bind" in self.command else alone[-1]
+            self.wrong(first, f"--{other} says where to listen, too")
+        if alone:
+            form = {"uds": "unix:{}", "fd": "fd://{}"}[alone[0]]
+            return _bound(first.with_value([form.format(short[alone[0]].value)]))[0]
         host = str(short["host"].value) if "host" in short else "127.0.0.1"
         host = f"[{host}]" if ":" in host and not host.startswith("[") else host
         port = short["port"].value if "port" in short else 8000
@@ -339,36 +368,62 @@ class _Maker:
 
     def make_listener(self, section: Section) -> Settings:
         listener: Settings = {}
-        for name in ("mode", "backlog"):
-            listener[name] = self.setting(table()[name], section)
+        for name, option in table().items():
+            if option.scope == "listen" and not option.computed and name not in ("address", "app"):
+                listener[name] = self.setting(option, section)
         written = section.settings["address"]
         try:
             address = addresses.parse(str(written.value), self.base(written))
         except WrongValueError as error:
             self.wrong(written, str(error))
             address = addresses.Address("tcp4", "0.0.0.0", 0)
-        self.check_mode(listener, section, address)
+        self.leave_out_foreign(listener, section, address)
+        self.check_folder(section, address)
+        self.fill_in_owner(listener)
         listener["address"] = written.with_value(str(address))
         listener["kind"] = written.with_value(address.kind)
         listener["listen-host"] = written.with_value(address.host)
         listener["listen-port"] = written.with_value(address.port)
         listener["listen-path"] = written.with_value(address.path)
+        listener["listen-fd"] = Setting(None)
         listener["app"] = self.listener_app(section)
         return listener
 
-    def check_mode(self, listener: Settings, section: Section, address: addresses.Address) -> None:
-        """Refuse a mode for TCP; look whether a Unix socket's folder is there."""
-        if address.kind != "unix":
-            if "mode" in section.settings:
-                self.wrong(section.settings["mode"], "mode: only a Unix socket has one")
-            listener["mode"] = Setting(None)
-        elif address.path is not None:
-            parent = os.path.dirname(address.path)
-            trouble = machine.folder_trouble(parent)
-            if trouble is None and not os.access(parent, os.W_OK | os.X_OK):
-                trouble = f'nothing can be made in the folder "{parent}": permission denied'
-            if trouble is not None:
-                self.wrong(section.settings["address"], trouble)
+    def leave_out_foreign(
+        self, listener: Settings, section: Section, address: addresses.Address
+    ) -> None:
+        """Refuse what has no meaning for a listener's kind where it is said of just this one; leave it out else."""
+        abstract = address.path is not None and address.path.startswith("@")
+        kind = "abstract" if abstract else address.kind
+        for name, (kinds, text) in BELONGS.items():
+            if kind in kinds:
+                continue
+            without = default(table()[name], in_file=False)
+            if name in section.settings and section.settings[name].value != without:
+                self.wrong(section.settings[name], f"{name}: {text}")
+            listener[name] = listener[name].with_value(without)
+
+    def check_folder(self, section: Section, address: addresses.Address) -> None:
+        """Look whether a Unix socket's folder is there."""
+        if address.path is None or address.path.startswith("@"):
+            return
+        parent = os.path.dirname(address.path)
+        trouble = machine.folder_trouble(parent)
+        if trouble is None and not os.access(parent, os.W_OK | os.X_OK):
+            trouble = f'nothing can be made in the folder "{parent}": permission denied'
+        if trouble is not None:
+            self.wrong(section.settings["address"], trouble)
+
+    def fill_in_owner(self, listener: Settings) -> None:
+        """Fill in the numbers of the user and group that a Unix socket is given to."""
+        owner = listener["owner"]
+        numbers: tuple[int | None, int | None] = (None, None)
+        if isinstance(owner.value, str):
+            try:
+                numbers = machine.owner(owner.value)
+            except WrongValueError as error:
+                self.wrong(owner, f"owner: {error}")
+        listener["owner-uid"], listener["owner-gid"] = map(owner.with_value, numbers)
 
     def listener_app(self, section: Section) -> Setting:
         """Return the application that answers on a listener."""
@@ -390,8 +445,14 @@ class _Maker:
         for listener in self.made.listen:
             address = listener["address"]
             before = seen.setdefault(address.value, address)
-            if before is not address and listener["listen-port"].value != 0:
+            chosen = listener["listen-host"].value is None or listener["listen-port"].value != 0
+            if before is not address and chosen:
                 self.wrong(address, f"{address.value} is listened on already ({before.where})")
+        for listener in self.made.listen:
+            port = listener["listen-port"].value
+            other = seen.get(f"0.0.0.0:{port}")
+            if listener["listen-host"].value == "::" and other is not None and port != 0:
+                self.refuse_both(listener, other)
         if self.problems:
             return
         answered = {listener["app"].value for listener in self.made.listen}
@@ -399,6 +460,13 @@ class _Maker:
             if name not in answered and self.file is not None:
                 text = f'no listener leads to the application "{name}": add [[listen]] with app = "{name}"'
                 self.problems.append(Problem(self.file.app[name].where, text))
+
+    def refuse_both(self, listener: Settings, other: Setting) -> None:
+        """Refuse [::] beside 0.0.0.0 on one port, unless it is for IPv6 alone."""
+        if not listener["ipv6-only"].value:
+            address = listener["address"]
+            text = f"{address.value} takes IPv4 connections as well: leave out {other.value}, or set ipv6-only"
+            self.wrong(address, text)
 
 
 def _text(value: Value) -> str | None:

@@ -7,9 +7,11 @@ import importlib.util
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import NoReturn
 
+from penstock import inherited
 from penstock.config import Configuration
 from penstock.settings import ConfigurationError, Problem
 
@@ -81,8 +83,14 @@ def become_master(configuration: Configuration) -> NoReturn:
     ------
     NotInstalledError
         The master is missing or cannot be executed.
+    ConfigurationError
+        A listener is a descriptor that is not there, or a path cannot be handed over.
     """
     path = master_path()
+    configuration.listen, unused = inherited.take(configuration.listen, os.environ)
+    for one in unused:
+        text = f"penstock: no listener takes the socket {one.name} (descriptor {one.number}) that systemd passed"
+        print(text, file=sys.stderr)
     descriptor = memory_file(canonical_bytes(configuration))
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass it on
         signal.signal(ignored, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""What the machine allows: CPUs, users, groups, folders."""
+"""What the machine allows: CPUs, users, groups, descriptors, folders."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import grp
 import math
 import os
 import pwd
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +125,39 @@ def identity(user: str | None, group: str | None) -> Identity:
 def unchanged(who: Identity) -> bool:
     """Tell whether a process that may not change users already is who it shall become."""
     return os.geteuid() != 0 and who.uid in (None, os.geteuid()) and who.gid in (None, os.getegid())
+
+
+def owner(text: str) -> tuple[int | None, int | None]:
+    """Return the numbers of ``USER``, ``USER:GROUP`` or ``:GROUP``; None where one is not named.
+
+    Raises
+    ------
+    WrongValueError
+        One of them does not exist.
+    """
+    user, _, group = text.partition(":")
+    return _user(user)[0] if user else None, group_number(group) if group else None
+
+
+# ---- descriptors ----
+
+USUAL_DESCRIPTORS = 65536
+"""Far more than a worker needs by itself, and few enough for programs that close all there could be."""
+
+
+def descriptors() -> int:
+    """Return how many descriptors a process is given where nobody says: the hard limit, within reason."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = USUAL_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, USUAL_DESCRIPTORS)
+    return most if soft == resource.RLIM_INFINITY else max(most, min(soft, 1 << 20))
+
+
+def descriptors_trouble(wanted: int) -> str | None:
+    """Return why a process cannot be given so many descriptors, or None."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if wanted <= hard or hard == resource.RLIM_INFINITY or os.geteuid() == 0:
+        return None
+    return f"the hard limit is {hard} (ulimit -Hn), and only root can raise it"
 
 
 # ---- files ----

@@ -262,8 +262,12 @@ static int read_listener(const struct reader *r, const json_t *v, struct listen_
 
     if (e < 0)
         return e;
-    if (at->kind == LISTEN_UNIX ? !at->path : !at->host)
-        return refuse(r, at->kind == LISTEN_UNIX ? "path" : "host", "missing");
+    if (at->kind == LISTEN_UNIX && !at->path)
+        return refuse(r, "path", "missing");
+    if (at->kind == LISTEN_FD && at->fd < 0)
+        return refuse(r, "fd", "missing");
+    if ((at->kind == LISTEN_TCP4 || at->kind == LISTEN_TCP6) && !at->host)
+        return refuse(r, "host", "missing");
     if (!config_app(r->out, at->app))
         return refuse(r, "app", "there is no such application");
     return 0;

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "base/log.h"
 #include "config/config.h"
 #include "net/listen.h"
 
@@ -21,6 +22,9 @@ struct listeners {
 /* Opens all listeners of the configuration, or none. Returns 0, or a negative error and says in
  * `why` which cannot be had. */
 int listeners_open(struct listeners *l, const struct config *c, char *why, size_t size);
+
+/* Says in the log which of them the kernel gives a shorter queue than was asked for. */
+void listeners_warn(const struct config *c, struct log *log);
 
 /* Writes the descriptors of an application's listeners into fds, at most `most`; returns how many
  * it has. */

@@ -336,6 +336,7 @@ enum exit_status master_open(struct master *m)
     if (pidfile_open(&m->pidfile, m->config.server.pid, why, sizeof why) < 0 ||
         listeners_open(&m->listeners, &m->config, why, sizeof why) < 0)
         return refuse(m, why);
+    listeners_warn(&m->config, &m->logs.log);
     if (loop_init(&m->loop) < 0)
         return refuse_system(m, "loop");
     m->loop.idle = before_sleep;

@@ -60,6 +60,18 @@ static void set_groups(const struct spawn_order *o)
     free(groups);
 }
 
+/* The hard limit stays what it was, unless root has to raise it. */
+static void set_files(const struct spawn_order *o)
+{
+    rlim_t most = (rlim_t)o->app->max_descriptors;
+    struct rlimit files = {.rlim_cur = most, .rlim_max = o->files.rlim_max};
+
+    if (files.rlim_max < most)
+        files.rlim_max = most;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+        give_up(o, "set the limit", "descriptors");
+}
+
 /* Who is not root can become only who they are. The groups come with the user. */
 static void drop_privileges(const struct spawn_order *o)
 {
@@ -99,8 +111,7 @@ static _Noreturn void become(const struct spawn_order *o)
     setsid();
     signals_reset();
     take_standard_input(o);
-    if (setrlimit(RLIMIT_NOFILE, &o->files) < 0)
-        give_up(o, "set the limit", "descriptors");
+    set_files(o);
     drop_privileges(o);
     if (app->umask >= 0)
         umask((mode_t)app->umask);

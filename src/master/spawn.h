@@ -16,7 +16,7 @@ struct spawn_order {
     const char *package; /* the folder of the penstock package, with _boot.py */
     const char *role;    /* "worker" or "template": the first argument of _boot.py */
     int channel;         /* the child's end; stays the caller's */
-    struct rlimit files; /* the limit of descriptors that it is to have */
+    struct rlimit files; /* the limit of descriptors that the master found */
     struct log *log;     /* where the child says why it could not be executed */
 };
 

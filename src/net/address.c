@@ -87,11 +87,15 @@ int address_unix(struct address *a, const char *path)
     size_t len = strlen(path);
 
     memset(a, 0, sizeof *a);
-    if (len == 0 || len >= sizeof un->sun_path)
+    if (len == 0 || len >= sizeof un->sun_path || strcmp(path, "@") == 0)
         return -ERR_CONFIG;
     un->sun_family = AF_UNIX;
     memcpy(un->sun_path, path, len + 1);
     a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+    if (path[0] == '@') { /* the length ends the name: a NUL behind it would be a part of it */
+        un->sun_path[0] = '\0';
+        a->len--;
+    }
     return 0;
 }
 

@@ -20,8 +20,8 @@ enum { ADDRESS_TEXT = 128 };
  * -ERR_CONFIG. */
 int address_inet(struct address *a, const char *host, uint16_t port);
 
-/* The address of a Unix socket at `path`. Returns 0, or -ERR_CONFIG when the path is empty or too
- * long. */
+/* The address of a Unix socket at `path`; "@name" is one in the abstract namespace (unix(7)).
+ * Returns 0, or -ERR_CONFIG when path or name is empty or too long. */
 int address_unix(struct address *a, const char *path);
 
 /* Writes "127.0.0.1:8000", "[::1]:8000" or "unix:/path" ("unix:" for an unnamed peer) and returns

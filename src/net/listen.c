@@ -3,7 +3,8 @@
  * A Unix socket's file gets its mode from bind() itself: the mode of the socket before bind is the
  * mode of the file (less the umask, which is put aside for that call), so that there is no moment
  * in which the file is open to more than it should be, and no chmod by a name that someone could
- * have exchanged.
+ * have exchanged. Its owner can be changed only afterwards: by a descriptor of the file itself, if
+ * that is a socket with no other name.
  *
  * A file that a dead server left behind refuses connections. It is taken out of the way by renaming
  * it, and removed only if what was renamed is what was probed: two servers that start at once
@@ -14,12 +15,13 @@
 #include "net/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -92,6 +94,16 @@ static int clear_path(const struct listen_spec *spec)
     return remove_socket(path_of(spec), &st);
 }
 
+/* Before the socket is closed: as long as it lives, its inode is not used again. */
+static void remove_file(const struct listen_spec *spec)
+{
+    struct stat st;
+
+    if (has_file(spec) && lstat(path_of(spec), &st) == 0 && S_ISSOCK(st.st_mode) &&
+        st.st_dev == spec->device && st.st_ino == spec->inode)
+        remove_socket(path_of(spec), &st);
+}
+
 static int bind_address(int fd, const struct listen_spec *spec)
 {
     const struct sockaddr *sa = (const struct sockaddr *)&spec->address.storage;
@@ -99,14 +111,39 @@ static int bind_address(int fd, const struct listen_spec *spec)
     return bind(fd, sa, spec->address.len) == 0 ? 0 : -ERR_SYSTEM;
 }
 
-static int bind_unix(int fd, struct listen_spec *spec)
+static int change_owner(int file, const struct listen_spec *spec)
+{
+    struct stat st;
+
+    if (fstat(file, &st) < 0)
+        return -ERR_SYSTEM;
+    if (!S_ISSOCK(st.st_mode) || st.st_nlink != 1) {
+        errno = EEXIST;
+        return -ERR_SYSTEM;
+    }
+    return fchownat(file, "", spec->uid, spec->gid, AT_EMPTY_PATH) == 0 ? 0 : -ERR_SYSTEM;
+}
+
+static int give_file(const struct listen_spec *spec)
+{
+    int file = open(path_of(spec), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int result, error;
+
+    if (file < 0)
+        return -ERR_SYSTEM;
+    result = change_owner(file, spec);
+    error = errno;
+    close(file);
+    errno = error == EPERM ? ENOTSUP : error; /* EPERM is for what bind() refuses */
+    return result;
+}
+
+static int bind_file(int fd, struct listen_spec *spec)
 {
     struct stat st;
     mode_t mask;
     int result;
 
-    if (!has_file(spec))
-        return bind_address(fd, spec);
     if (clear_path(spec) < 0)
         return -ERR_SYSTEM;
     if (spec->mode >= 0) {
@@ -125,15 +162,37 @@ static int bind_unix(int fd, struct listen_spec *spec)
     return result;
 }
 
+static int bind_unix(int fd, struct listen_spec *spec)
+{
+    int result;
+
+    if (!has_file(spec))
+        return bind_address(fd, spec);
+    result = bind_file(fd, spec);
+    if (result == 0 && spec->chown) {
+        result = give_file(spec);
+        if (result < 0)
+            remove_file(spec);
+    }
+    return result;
+}
+
+static int set_flag(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -ERR_SYSTEM;
+}
+
 static int bind_inet(int fd, const struct listen_spec *spec)
 {
-    int on = 1;
 
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-        return -ERR_SYSTEM;
-    if (spec->address.storage.ss_family == AF_INET6 &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
+    bool inet6 = spec->address.storage.ss_family == AF_INET6;
+
+    if (set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
+        set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0 ||
+        (inet6 && set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, !spec->both) < 0) ||
+        (spec->reuse_port && set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0) ||
+        (spec->defer_accept > 0 &&
+         set_flag(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, spec->defer_accept) < 0))
         return -ERR_SYSTEM;
     return bind_address(fd, spec);
 }
@@ -157,19 +216,24 @@ static int open_socket(struct listen_spec *spec)
     return -ERR_SYSTEM;
 }
 
+static int number_in(const char *file, int otherwise)
+{
+    FILE *f = fopen(file, "re");
+    char line[32];
+    int number = otherwise;
+
+    if (!f)
+        return otherwise;
+    if (fgets(line, sizeof line, f))
+        number = atoi(line);
+    fclose(f);
+    return number;
+}
+
 /* The first port that needs no privilege, 1024 unless the machine's owner says otherwise. */
 static int first_free_port(void)
 {
-    FILE *f = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
-    char line[32];
-    int port = 1024;
-
-    if (!f)
-        return port;
-    if (fgets(line, sizeof line, f))
-        port = atoi(line);
-    fclose(f);
-    return port;
+    return number_in("/proc/sys/net/ipv4/ip_unprivileged_port_start", 1024);
 }
 
 static void explain_inet(const struct listen_spec *spec, int error, char *out, size_t size)
@@ -206,6 +270,8 @@ static void explain_unix(const struct listen_spec *spec, int error, char *out, s
         snprintf(out, size, "its folder does not exist");
     } else if (error == EEXIST) {
         snprintf(out, size, "there is a file of this name that is not a socket");
+    } else if (error == ENOTSUP) {
+        snprintf(out, size, "no permission to give it to another owner or group");
     } else {
         snprintf(out, size, "%s", strerror(error));
     }
@@ -235,13 +301,60 @@ int listen_open(struct listen_spec *spec, char *why, size_t size)
     return fd;
 }
 
+/* What about a descriptor keeps it from being a listener, or NULL. */
+static const char *unfit(int fd)
+{
+    int family, type, listens;
+    socklen_t len = sizeof(int);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) < 0)
+        return errno == ENOTSOCK ? "it is not a socket" : strerror(errno);
+    if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
+        return "its socket is neither of TCP nor of Unix";
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM)
+        return "its socket is not a stream socket";
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || !listens)
+        return "its socket does not listen";
+    return NULL;
+}
+
+static int adopt(int fd, struct listen_spec *spec)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    spec->address.len = sizeof spec->address.storage;
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+        getsockname(fd, (struct sockaddr *)&spec->address.storage, &spec->address.len) < 0 ||
+        (!address_is_unix(&spec->address) && set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0))
+        return -ERR_SYSTEM;
+    return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+int listen_adopt(int fd, struct listen_spec *spec, char *why, size_t size)
+{
+    const char *reason = unfit(fd);
+    int made;
+
+    if (reason) {
+        snprintf(why, size, "cannot listen on descriptor %d: %s", fd, reason);
+        return -ERR_CONFIG;
+    }
+    made = adopt(fd, spec);
+    if (made < 0) {
+        snprintf(why, size, "cannot listen on descriptor %d: %s", fd, strerror(errno));
+        return -ERR_SYSTEM;
+    }
+    close(fd);
+    return made;
+}
+
 void listen_close(int fd, const struct listen_spec *spec)
 {
-    struct stat st;
-
-    /* Before close(): as long as the socket lives its inode is not used again. */
-    if (has_file(spec) && lstat(path_of(spec), &st) == 0 && S_ISSOCK(st.st_mode) &&
-        st.st_dev == spec->device && st.st_ino == spec->inode)
-        remove_socket(path_of(spec), &st);
+    remove_file(spec);
     close(fd);
+}
+
+int listen_most(void)
+{
+    return number_in("/proc/sys/net/core/somaxconn", 0);
 }

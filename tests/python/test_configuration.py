@@ -9,6 +9,7 @@ import pytest
 from making import canonical, make, problems
 
 from penstock.effective import toml
+from penstock.machine import descriptors
 from penstock.options import table
 
 SHOP = '[app.shop]\nmodule = "shop:app"\n'
@@ -127,7 +128,7 @@ MISTAKES = [
         SHOP + '[[listen]]\naddress = "127.0.0.1"',
         (
             'penstock.toml:4: "127.0.0.1" has no port; '
-            "an address is HOST:PORT, :PORT, [IPV6]:PORT or unix:/PATH"
+            "an address is HOST:PORT, :PORT, [IPV6]:PORT, unix:/PATH, unix:@NAME or fd://N"
         ),
     ),
     (
@@ -140,7 +141,7 @@ MISTAKES = [
     ),
     (
         SHOP + '[[listen]]\naddress = ":80"\nmode = 0o660',
-        "penstock.toml:5: mode: only a Unix socket has one",
+        "penstock.toml:5: mode: only a Unix socket with a path has one",
     ),
     (
         SHOP + '[[listen]]\naddress = "unix:/no/where/s"',
@@ -339,6 +340,8 @@ def test_every_variable_works(tmp_path):
         "mounts": "/=a:b",
         "user": "root",
         "group": "0",
+        "owner": "root:0",
+        "max-descriptors": "64",
         "name": "x",
         "access-log-format": "%(h)s",
         "pid": "pid",
@@ -402,11 +405,18 @@ def test_the_canonical_configuration_of_one_word(tmp_path, monkeypatch):
                 "address": "127.0.0.1:8000",
                 "app": "shop",
                 "backlog": 2048,
+                "defer-accept": 0,
+                "fd": None,
                 "host": "127.0.0.1",
+                "ipv6-only": False,
                 "kind": "tcp4",
                 "mode": None,
+                "owner": None,
+                "owner-gid": None,
+                "owner-uid": None,
                 "path": None,
                 "port": 8000,
+                "reuse-port": False,
             }
         ],
         "app": {
@@ -426,6 +436,7 @@ def test_the_canonical_configuration_of_one_word(tmp_path, monkeypatch):
                 "interface": "auto",
                 "keep-alive": 75_000,
                 "max-body": 1 << 20,
+                "max-descriptors": descriptors(),
                 "max-header-fields": 100,
                 "max-header-size": 65536,
                 "max-request-line": 16384,

@@ -109,6 +109,13 @@ static void test_unix(void **state)
     assert_int_equal(address_host(&a, out), 0);
     assert_string_equal(out, "");
 
+    assert_int_equal(address_unix(&a, "@shop"), 0);
+    assert_int_equal(((struct sockaddr_un *)&a.storage)->sun_path[0], '\0');
+    assert_int_equal(a.len, offsetof(struct sockaddr_un, sun_path) + strlen("@shop"));
+    address_text(&a, out);
+    assert_string_equal(out, "unix:@shop");
+
+    assert_int_equal(address_unix(&a, "@"), -ERR_CONFIG);
     assert_int_equal(address_unix(&a, ""), -ERR_CONFIG);
     memset(path, 'x', sizeof path);
     path[sizeof path - 1] = '\0';

@@ -319,15 +319,209 @@ static void test_low_port(void **state)
     assert_non_null(strstr(p->why, "CAP_NET_BIND_SERVICE"));
 }
 
+/* What listens on [::] takes both families, or IPv6 alone, whatever the kernel's default is. */
+static void test_both_families(void **state)
+{
+    struct place *p = *state;
+
+    if (!has_inet6())
+        skip();
+    for (int both = 0; both < 2; both++) {
+        struct listen_spec spec = {.backlog = 16, .both = both}, four = {.backlog = 16};
+        int fd, other;
+
+        address_inet(&spec.address, "::", 0);
+        fd = listen_open(&spec, p->why, sizeof p->why);
+        resolve(fd, &spec);
+        assert_int_equal(option(fd, IPPROTO_IPV6, IPV6_V6ONLY), !both);
+        address_inet(&four.address, "127.0.0.1", address_port(&spec.address));
+        if (both)
+            check_accepts(fd, &four);
+        other = listen_open(&four, p->why, sizeof p->why);
+        assert_int_equal(other >= 0, !both);
+        if (other >= 0)
+            listen_close(other, &four);
+        listen_close(fd, &spec);
+    }
+}
+
+static void test_reuse_port(void **state)
+{
+    struct place *p = *state;
+    struct listen_spec first = {.backlog = 16, .reuse_port = true}, second, without;
+    int fd, other;
+
+    address_inet(&first.address, "127.0.0.1", 0);
+    fd = listen_open(&first, p->why, sizeof p->why);
+    resolve(fd, &first);
+    second = without = first;
+    without.reuse_port = false;
+    assert_int_equal(listen_open(&without, p->why, sizeof p->why), -ERR_SYSTEM);
+    assert_int_equal(errno, EADDRINUSE);
+    other = listen_open(&second, p->why, sizeof p->why);
+    assert_true(other >= 0);
+    listen_close(other, &second);
+    listen_close(fd, &first);
+}
+
+static void test_defer_accept(void **state)
+{
+    struct place *p = *state;
+
+    for (int seconds = 0; seconds <= 3; seconds += 3) {
+        struct listen_spec spec = {.backlog = 16, .defer_accept = seconds};
+        int fd;
+
+        address_inet(&spec.address, "127.0.0.1", 0);
+        fd = listen_open(&spec, p->why, sizeof p->why);
+        assert_true(option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) >= seconds);
+        assert_int_equal(option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) > 0, seconds > 0);
+        listen_close(fd, &spec);
+    }
+}
+
+/* An abstract name leaves nothing behind and belongs to whoever is first. */
+static void test_abstract(void **state)
+{
+    struct place *p = *state;
+    struct listen_spec spec = {.backlog = 16, .mode = -1}, second;
+    char name[64], expected[160];
+    int fd;
+
+    snprintf(name, sizeof name, "@penstock-test-%d", (int)getpid());
+    assert_int_equal(address_unix(&spec.address, name), 0);
+    second = spec;
+    fd = listen_open(&spec, p->why, sizeof p->why);
+    check_accepts(fd, &spec);
+    assert_int_equal(access(name, F_OK), -1);
+    assert_int_equal(listen_open(&second, p->why, sizeof p->why), -ERR_SYSTEM);
+    snprintf(expected, sizeof expected,
+             "cannot listen on unix:%s: the socket is in use by test_listen (pid %d)", name,
+             (int)getpid());
+    assert_string_equal(p->why, expected);
+    listen_close(fd, &spec);
+    fd = listen_open(&second, p->why, sizeof p->why);
+    assert_true(fd >= 0);
+    listen_close(fd, &second);
+}
+
+static void test_owner(void **state)
+{
+    struct place *p = *state;
+    struct stat st;
+    int fd;
+
+    p->spec.mode = 0660;
+    p->spec.chown = true;
+    p->spec.uid = geteuid() == 0 ? 54321 : geteuid();
+    p->spec.gid = geteuid() == 0 ? 54322 : getegid();
+    fd = listen_open(&p->spec, p->why, sizeof p->why);
+    check_accepts(fd, &p->spec);
+    assert_int_equal(stat(p->path, &st), 0);
+    assert_int_equal(st.st_uid, p->spec.uid);
+    assert_int_equal(st.st_gid, p->spec.gid);
+    assert_int_equal(st.st_mode & 07777, 0660);
+    listen_close(fd, &p->spec);
+    p->spec.gid = (gid_t)-1;
+    fd = listen_open(&p->spec, p->why, sizeof p->why);
+    assert_int_equal(stat(p->path, &st), 0);
+    assert_int_equal(st.st_uid, p->spec.uid);
+    assert_int_equal(st.st_gid, getegid());
+    listen_close(fd, &p->spec);
+}
+
+/* Who may not give it away is told so, and nothing is left behind. */
+static void test_owner_refused(void **state)
+{
+    struct place *p = *state;
+    int result;
+
+    assert_int_equal(chmod(p->folder, 0777), 0);
+    if (geteuid() == 0)
+        assert_int_equal(seteuid(65534), 0);
+    p->spec.chown = true;
+    p->spec.uid = 54321;
+    p->spec.gid = (gid_t)-1;
+    result = listen_open(&p->spec, p->why, sizeof p->why);
+    if (getuid() == 0)
+        assert_int_equal(seteuid(0), 0);
+    assert_int_equal(result, -ERR_SYSTEM);
+    assert_non_null(strstr(p->why, "no permission to give it to another owner or group"));
+    assert_int_equal(access(p->path, F_OK), -1);
+}
+
+static void test_adopt(void **state)
+{
+    struct place *p = *state;
+    struct listen_spec spec = {.backlog = 16}, taken = {.mode = -1};
+    int fd, adopted;
+
+    address_inet(&spec.address, "127.0.0.1", 0);
+    fd = listen_open(&spec, p->why, sizeof p->why);
+    resolve(fd, &spec);
+    fcntl(fd, F_SETFL, 0);
+    fcntl(fd, F_SETFD, 0);
+    adopted = listen_adopt(fd, &taken, p->why, sizeof p->why);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+    assert_int_equal(address_port(&taken.address), address_port(&spec.address));
+    check_accepts(adopted, &taken);
+    listen_close(adopted, &taken);
+}
+
+/* The file of a Unix socket is its maker's to remove. */
+static void test_adopt_unix(void **state)
+{
+    struct place *p = *state;
+    struct listen_spec taken = {.mode = -1};
+    int fd = listen_open(&p->spec, p->why, sizeof p->why);
+    int adopted = listen_adopt(fd, &taken, p->why, sizeof p->why);
+
+    check_accepts(adopted, &p->spec);
+    listen_close(adopted, &taken);
+    assert_int_equal(access(p->path, F_OK), 0);
+}
+
+static void check_unfit(struct place *p, int fd, const char *reason)
+{
+    struct listen_spec spec = {.mode = -1};
+
+    assert_true(fd >= 0);
+    assert_int_equal(listen_adopt(fd, &spec, p->why, sizeof p->why), -ERR_CONFIG);
+    if (!strstr(p->why, reason))
+        fail_msg("\"%s\" does not say \"%s\"", p->why, reason);
+    close(fd); /* it is still ours */
+}
+
+static void test_adopt_unfit(void **state)
+{
+    struct place *p = *state;
+    struct listen_spec spec = {.mode = -1};
+    int pair[2];
+
+    check_unfit(p, open("/dev/null", O_RDONLY | O_CLOEXEC), "not a socket");
+    check_unfit(p, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "does not listen");
+    check_unfit(p, socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "not a stream socket");
+    check_unfit(p, socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), "not a stream socket");
+    check_unfit(p, socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0), "neither of TCP nor of Unix");
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    check_unfit(p, pair[0], "does not listen");
+    close(pair[1]);
+    assert_int_equal(listen_adopt(999, &spec, p->why, sizeof p->why), -ERR_CONFIG);
+    assert_non_null(strstr(p->why, "Bad file descriptor"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_inet),      TEST(test_port_taken),       TEST(test_not_our_address),
-        TEST(test_unix),      TEST(test_unix_stale),       TEST(test_unix_live),
-        TEST(test_unix_busy), TEST(test_other_files_stay), TEST(test_close_keeps_successor),
-        TEST(test_folders),   TEST(test_low_port),
+        TEST(test_inet),       TEST(test_port_taken),       TEST(test_not_our_address),
+        TEST(test_unix),       TEST(test_unix_stale),       TEST(test_unix_live),
+        TEST(test_unix_busy),  TEST(test_other_files_stay), TEST(test_close_keeps_successor),
+        TEST(test_folders),    TEST(test_low_port),         TEST(test_both_families),
+        TEST(test_reuse_port), TEST(test_defer_accept),     TEST(test_abstract),
+        TEST(test_owner),      TEST(test_owner_refused),    TEST(test_adopt),
+        TEST(test_adopt_unix), TEST(test_adopt_unfit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
