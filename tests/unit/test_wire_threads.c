@@ -203,14 +203,16 @@ static void check_answer(FILE *in, const char *path)
 static void one_round(struct client *c, int round)
 {
     static const char kinds[] = "....nsbl";
-    char paths[BATCH][32], batch[BATCH * 80] = "";
+    char paths[BATCH][32], batch[BATCH * 80];
+    size_t used = 0;
     int count = rand_r(&c->seed) % BATCH + 1, fd = connect_client(c);
     for (int i = 0; i < count; i++) {
         unsigned kind = (unsigned)rand_r(&c->seed) % (sizeof kinds - 1);
         snprintf(paths[i], sizeof paths[i], "/%c/%d-%d", kinds[kind], round, i);
-        snprintf(batch + strlen(batch), 80, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", paths[i]);
+        used += (size_t)snprintf(batch + used, sizeof batch - used,
+                                 "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", paths[i]);
     }
-    assert_int_equal(send(fd, batch, strlen(batch), MSG_NOSIGNAL), strlen(batch));
+    assert_int_equal(send(fd, batch, used, MSG_NOSIGNAL), used);
     FILE *in = fdopen(fd, "r");
     bool leaves = rand_r(&c->seed) % 4 == 0;
     for (int i = 0; i < count && !leaves; i++)
