@@ -526,7 +526,8 @@ static void put_id(struct line *o, const struct piece *p)
 static void put_read(struct line *o, const struct piece *p)
 {
     (void)p;
-    line_phase(o, o->x->times.begun, o->x->times.complete);
+    const struct times *t = &o->x->times;
+    line_phase(o, t->begun, t->complete ? t->complete + t->reading : 0);
 }
 
 static void put_queue(struct line *o, const struct piece *p)
@@ -544,13 +545,14 @@ static void put_gil(struct line *o, const struct piece *p)
 static void put_app(struct line *o, const struct piece *p)
 {
     (void)p;
-    line_phase(o, o->x->times.called, o->x->times.returned);
+    const struct times *t = &o->x->times;
+    line_phase(o, t->called, t->returned - t->reading - t->sending);
 }
 
 static void put_send(struct line *o, const struct piece *p)
 {
     (void)p;
-    line_phase(o, o->x->times.returned, o->x->times.ended);
+    line_phase(o, o->x->times.returned - o->x->times.sending, o->x->times.ended);
 }
 
 static void put_field(struct line *o, struct slice name, const struct field *fields, unsigned count)

@@ -24,11 +24,13 @@ void exchange_init(struct exchange *x, struct server *server, const struct wire_
         .handler = server->handler,
         .server = server,
         .id = ++server->next_id,
+        .body.fd = -1,
         .times.begun = clock_ns(),
     };
     slot_add(server->slot, active, 1u);
     arena_init(&x->arena, ARENA_CAP, block, size);
-    buf_init(&x->spool, (size_t)server->options->max_body);
+    buf_init(&x->gathered, BODY_MEMORY);
+    spool_init(&x->spool, server);
 }
 
 bool exchange_wants_body(const struct exchange *x)
@@ -57,20 +59,44 @@ int exchange_begin(struct exchange *x)
     return call_handler(x);
 }
 
+int64_t exchange_taken(const struct exchange *x)
+{
+    return x->spool.size ? x->spool.size : (int64_t)buf_len(&x->gathered);
+}
+
+/* Into memory as long as it fits; with what does not, everything moves to a file. */
+static int gather(struct exchange *x, struct slice bytes)
+{
+    if (x->spool.size == 0) {
+        int err = buf_put(&x->gathered, bytes);
+        if (err != -ERR_FULL)
+            return err;
+        err = spool_put(&x->spool, buf_bytes(&x->gathered));
+        if (err)
+            return err;
+        buf_free(&x->gathered);
+    }
+    return spool_put(&x->spool, bytes);
+}
+
 int exchange_take(struct exchange *x, struct slice bytes, bool last)
 {
-    int err = buf_put(&x->spool, bytes);
-    if (err)
-        return err == -ERR_FULL ? -ERR_BODY_TOO_LARGE : err;
-    if (!last)
-        return 0;
-    return exchange_lend(x, buf_bytes(&x->spool));
+    if ((int64_t)bytes.len > x->server->options->max_body - exchange_taken(x))
+        return -ERR_BODY_TOO_LARGE;
+    int err = bytes.len ? gather(x, bytes) : 0;
+    if (err || !last)
+        return err;
+    if (x->spool.size == 0)
+        return exchange_lend(x, buf_bytes(&x->gathered));
+    x->body = (struct body){.length = x->spool.size, .fd = x->spool.fd};
+    x->request.length = x->body.length;
+    return call_handler(x);
 }
 
 int exchange_lend(struct exchange *x, struct slice bytes)
 {
-    x->body = bytes;
-    x->request.length = (int64_t)bytes.len;
+    x->body = (struct body){.bytes = bytes, .length = (int64_t)bytes.len, .fd = -1};
+    x->request.length = x->body.length;
     return call_handler(x);
 }
 
@@ -119,7 +145,8 @@ void exchange_end(struct exchange *x)
     slot_add(s->slot, active, -1u);
     if (x->begun)
         s->serving--;
-    buf_free(&x->spool);
+    buf_free(&x->gathered);
+    spool_free(&x->spool);
     arena_free(&x->arena);
 }
 

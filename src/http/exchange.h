@@ -28,6 +28,7 @@
 #include "base/buf.h"
 #include "base/errors.h"
 #include "base/slice.h"
+#include "http/spool.h"
 #include "net/address.h"
 #include "proto/fields.h"
 
@@ -92,9 +93,16 @@ struct wire_ops {
      * batch of events). call */
     int (*flush)(struct exchange *x);
 
-    /* Waits until there is room for more, the client is lost, or a time limit passes. Never called
-     * by the loop. call */
+    /* Makes room for more: what the client does not take goes into a file, as far as that may grow;
+     * past it, waits until the client has taken enough, is lost, or a time limit passes. Never
+     * called by the loop. call */
     int (*wait)(struct exchange *x);
+
+    /* For a handler in_calls without whole_body: the next bytes of the body, at most `size`, into
+     * `out`. Waits for them; the client's 100 (Continue) goes out with the first. Returns how many,
+     * 0 at the end of the body, -ERR_BODY_TIMEOUT, -ERR_BODY_TOO_LARGE, -ERR_CLOSED when the client
+     * is gone or has ended too early, or what is wrong with the body. call */
+    int (*read)(struct exchange *x, char *out, size_t size);
 
     /* Ends the response; fewer bytes than announced make it a visible cut. `trailers` may be NULL.
      * call */
@@ -123,7 +131,7 @@ struct handler_ops {
     const char *name; /* "wsgi" */
 
     /* True: request() is called only when the body is in whole (exchange.body); false: it is called
-     * at the end of the head and the streams come through body(). */
+     * at the end of the head, and the streams come through body() or, in_calls, are read(). */
     bool whole_body;
 
     /* True: request() leads to a call that may run on any thread; until it leaves, the response is
@@ -191,10 +199,22 @@ struct times {
     int64_t begun;    /* first byte of the head */
     int64_t complete; /* head, or with whole_body the body, was in */
     int64_t gil;      /* of which the call waited for the GIL: a duration */
+    int64_t reading;  /* of the call: it waited for the body that it reads itself: a duration */
+    int64_t sending;  /* of the call: it waited for the client to take the response: a duration */
     int64_t called;   /* the application was entered */
     int64_t returned; /* it was left */
     int64_t ended;    /* the last byte was handed to the kernel */
 };
+
+/* The body of a request that was taken in whole: in memory or, when it is large, in a file. */
+struct body {
+    struct slice bytes; /* when fd is -1: all of it */
+    int64_t length;
+    int fd; /* the file; it is read by pread() alone */
+};
+
+/* How much of a body is kept in memory. */
+enum { BODY_MEMORY = 64 * 1024 };
 
 struct exchange {
     const struct wire_ops *wire;
@@ -203,8 +223,9 @@ struct exchange {
     const struct ends *ends;
     struct arena arena;
     struct request request;
-    struct slice body; /* whole_body: all of it, once request() is called */
-    struct buf spool;  /* where `body` is gathered when it came in pieces */
+    struct body body;    /* whole_body: all of it, once request() is called */
+    struct buf gathered; /* where `body` is gathered when it comes in pieces, up to BODY_MEMORY */
+    struct spool spool;  /* all of it, when it is larger */
     struct times times;
     void *call;             /* the handler's own, from request() to leave() */
     uint64_t id;            /* of the request: unique for this worker's life */
@@ -236,8 +257,11 @@ int exchange_begin(struct exchange *x);
 bool exchange_wants_body(const struct exchange *x);
 
 /* The next bytes of the body, when it is taken in whole; with `last` the handler is called. Returns
- * 0 or a negative error with which to refuse (-ERR_BODY_TOO_LARGE). loop */
+ * 0 or a negative error with which to refuse (-ERR_BODY_TOO_LARGE, -ERR_SPOOL, ...). loop */
 int exchange_take(struct exchange *x, struct slice bytes, bool last);
+
+/* How much of the body was taken so far. */
+int64_t exchange_taken(const struct exchange *x);
 
 /* The whole body at once; the bytes stay valid as long as the exchange, so that nothing is copied.
  * loop */

@@ -9,12 +9,16 @@
  *
  * It never reads from the socket and never frees the exchange. */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "http/h1_conn.h"
 #include "proto/status.h"
+
+enum { MOMENT = 10 /* ms that a client may take before its response goes to a file */ };
 
 void h1_go_on(struct h1_conn *c)
 {
@@ -23,12 +27,64 @@ void h1_go_on(struct h1_conn *c)
     loop_defer(c->server->loop, &c->later);
 }
 
+/* Bytes in the socket's queue that the peer has not acknowledged; 0 where the kernel cannot tell.
+ */
+static uint64_t unacknowledged(const struct h1_conn *c)
+{
+    int n = 0;
+    return ioctl(c->watch.fd, SIOCOUTQ, &n) == 0 && n > 0 ? (uint64_t)n : 0;
+}
+
+/* The socket is full, or was: the client's pace counts from the moment when it was first, until all
+ * is sent. */
+static void note_pace(struct h1_conn *c, bool moved)
+{
+    int64_t now = clock_ns() / 1000000;
+    if (!c->out.count) {
+        c->sending.since = 0;
+    } else if (!c->sending.since) {
+        c->sending = (struct pace){now, now, 0};
+        c->taken = c->given - unacknowledged(c);
+    } else if (moved) {
+        c->sending.progress = now;
+    }
+}
+
+/* The kernel calls a socket writable only when a third of its queue is free; a slow client may need
+ * longer for that than it may be still. So it counts what was acknowledged. */
+void h1_ask_client(struct h1_conn *c, int64_t now)
+{
+    uint64_t taken = c->given - unacknowledged(c);
+    if (taken == c->taken)
+        return;
+    c->sending.bytes += taken - c->taken;
+    c->sending.progress = now;
+    c->taken = taken;
+}
+
+int64_t h1_last_moment(const struct h1_conn *c)
+{
+    int64_t most = c->server->options->connection_timeout;
+    return most ? c->opened + most : TIMER_NEVER;
+}
+
+int64_t h1_send_deadline(const struct h1_conn *c)
+{
+    const struct app_options *o = c->server->options;
+    int64_t slow = pace_deadline(&c->sending, o->send_timeout, o->send_min_rate);
+    int64_t last = h1_last_moment(c);
+    return slow < last ? slow : last;
+}
+
 void h1_send(struct h1_conn *c)
 {
     if (c->full || c->lost || !c->out.count)
         return;
-    int rc = output_flush(&c->out, c->watch.fd, &c->sent);
+    uint64_t before = c->given;
+    int rc = output_flush(&c->out, c->watch.fd, &c->given);
     c->full = rc == 1;
+    if (c->full || c->sending.since)
+        note_pace(c, c->given != before);
     if (rc == 2)
         h1_go_on(c);
     if (rc == -ERR_SHORT_BODY)
@@ -127,6 +183,16 @@ static int fail(struct h1_exchange *hx, int err)
     return err;
 }
 
+/* Whether no request can follow: the connection is too old, or the client may never send the body
+ * that it was not asked for. */
+static bool is_last(const struct h1_exchange *hx)
+{
+    const struct h1_conn *c = hx->conn;
+    if (hx->streamed && (!hx->invited || hx->body_left > BODY_MEMORY))
+        return true;
+    return c->server->options->connection_timeout && clock_ns() / 1000000 >= h1_last_moment(c);
+}
+
 static int h1_start(struct exchange *x, const struct head *head, int64_t length)
 {
     struct h1_exchange *hx = h1_of(x);
@@ -135,7 +201,7 @@ static int h1_start(struct exchange *x, const struct head *head, int64_t length)
         return -ERR_CLOSED;
     hx->framing = choose_framing(x, head->status, length);
     hx->left = length;
-    if (head->close || hx->framing == H1_BY_CLOSE || c->server->draining)
+    if (head->close || hx->framing == H1_BY_CLOSE || c->server->draining || is_last(hx))
         c->keep_alive = false;
     exchange_started(x, head);
     struct buf *b = output_buffer(&c->out);
@@ -193,45 +259,58 @@ static int h1_write(struct exchange *x, const struct chunk *chunk)
     hx->left -= length;
     x->sent += length;
     h1_go_on(c);
-    return c->out.pending >= OUTPUT_FULL;
+    return output_memory(&c->out) >= OUTPUT_FULL;
 }
 
 static int h1_flush_now(struct exchange *x)
 {
     struct h1_conn *c = h1_of(x)->conn;
     h1_send(c);
-    return c->lost ? -ERR_CLOSED : c->out.pending >= OUTPUT_FULL;
+    return c->lost ? -ERR_CLOSED : output_memory(&c->out) >= OUTPUT_FULL;
 }
 
-/* Waits for the socket, up to the send time limit from the last byte that went out. */
-static int wait_for_socket(struct h1_conn *c, int64_t patience)
+/* Waits for the socket up to `patience` ms. True: something happened. */
+static bool poll_socket(struct h1_conn *c, int64_t patience)
 {
     struct pollfd p = {.fd = c->watch.fd, .events = POLLOUT};
     int n = poll(&p, 1, patience > INT32_MAX ? INT32_MAX : (int)patience);
-    if (n < 0 && errno != EINTR)
-        return -ERR_SYSTEM;
-    if (n == 0)
-        return -ERR_SEND_TIMEOUT;
-    c->full = false;
-    return 0;
+    if (n > 0)
+        c->full = false;
+    return n > 0;
+}
+
+/* Waits for the client as long as its limits allow, and gives it up after that. */
+static void wait_for_client(struct h1_conn *c)
+{
+    int64_t now = clock_ns() / 1000000, patience = h1_send_deadline(c) - now;
+    if (poll_socket(c, patience > 0 ? patience : 0))
+        return;
+    now = clock_ns() / 1000000;
+    h1_ask_client(c, now);
+    if (h1_send_deadline(c) <= now)
+        h1_give_up(c, now >= h1_last_moment(c) ? ERR_CONNECTION_TIMEOUT : ERR_SEND_TIMEOUT);
+}
+
+/* One step towards room. A client that takes what it gets within a moment needs no file. */
+static void make_room(struct h1_conn *c)
+{
+    h1_send(c);
+    if (!c->full || poll_socket(c, c->out.spooled ? 0 : MOMENT))
+        return;
+    if (output_spool(&c->out, c->server->options->max_response_spool))
+        wait_for_client(c);
 }
 
 static int h1_wait(struct exchange *x)
 {
     struct h1_conn *c = h1_of(x)->conn;
-    int64_t limit = x->server->options->send_timeout;
+    int64_t begun = clock_ns();
     bool detached = x->detached;
     x->detached = true; /* while it waits, the token may be passed on */
-    while (!c->lost && !c->cut && c->out.pending >= OUTPUT_FULL / 2) {
-        int64_t before = clock_ns();
-        int err = c->full ? wait_for_socket(c, limit) : 0;
-        if (err == -ERR_SEND_TIMEOUT && clock_ns() - before < limit * 1000000)
-            continue;
-        if (err)
-            h1_lose(c, (enum err) - err);
-        h1_send(c);
-    }
+    while (!c->lost && !c->cut && output_memory(&c->out) >= OUTPUT_FULL / 2)
+        make_room(c);
     x->detached = detached;
+    x->times.sending += clock_ns() - begun;
     return c->lost || c->cut ? -ERR_CLOSED : 0;
 }
 
@@ -307,7 +386,7 @@ static int h1_tunnel(struct exchange *x)
     return -ERR_PROTOCOL;
 }
 
-/* Bodies are taken in whole before the handler is called: there is never more to read. */
+/* Bodies are taken in whole before the handler is called, or it reads them: none is pushed. */
 static void h1_read_more(struct exchange *x)
 {
     (void)x;
@@ -358,6 +437,7 @@ const struct wire_ops h1_wire = {
     .write = h1_write,
     .flush = h1_flush_now,
     .wait = h1_wait,
+    .read = h1_read,
     .finish = h1_finish,
     .tunnel = h1_tunnel,
     .read_more = h1_read_more,

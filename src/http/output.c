@@ -22,13 +22,14 @@ static void release(struct hold *hold)
         hold->release(hold);
 }
 
-void output_init(struct output *o)
+void output_init(struct output *o, struct server *server)
 {
+    spool_init(&o->spool, server);
     buf_init(&o->bytes, OUTPUT_CAP);
     o->segments = o->few;
     o->first = o->count = o->held = 0;
     o->size = OUTPUT_FEW;
-    o->pending = 0;
+    o->pending = o->filed = o->spooled = 0;
 }
 
 static struct segment *segment_at(struct output *o, unsigned i)
@@ -43,7 +44,8 @@ void output_drop(struct output *o)
     if (o->segments != o->few)
         free(o->segments);
     buf_free(&o->bytes);
-    output_init(o);
+    spool_free(&o->spool);
+    output_init(o, o->spool.server);
 }
 
 /* Makes the ring larger, its first segment at 0. */
@@ -75,6 +77,7 @@ static int append(struct output *o, struct segment s)
     o->count++;
     *segment_at(o, o->count - 1) = s;
     o->pending += s.length;
+    o->filed += s.kind == SEGMENT_FILE ? s.length : 0;
     o->held += s.kind != SEGMENT_COPIED;
     return 0;
 }
@@ -144,9 +147,17 @@ static void pop(struct output *o)
     struct segment *s = segment_at(o, 0);
     struct hold *hold = s->hold;
     o->held -= s->kind != SEGMENT_COPIED;
+    bool spool_sent = s->kind == SEGMENT_SPOOL && o->spooled == 0;
     o->first = (o->first + 1) % o->size;
     o->count--;
     release(hold);
+    if (spool_sent)
+        spool_reset(&o->spool);
+}
+
+static bool is_file(const struct segment *s)
+{
+    return s->kind == SEGMENT_FILE || s->kind == SEGMENT_SPOOL;
 }
 
 /* `n` bytes of the front were taken by the kernel. */
@@ -162,6 +173,8 @@ static void taken(struct output *o, size_t n)
             s->at.ptr += part;
         else
             s->at.offset += (int64_t)part;
+        o->filed -= is_file(s) ? (int64_t)part : 0;
+        o->spooled -= s->kind == SEGMENT_SPOOL ? (int64_t)part : 0;
         s->length -= (int64_t)part;
         n -= part;
         if (s->length == 0)
@@ -191,7 +204,7 @@ static ssize_t send_memory(struct output *o, int fd)
     bool more = false;
     for (unsigned i = 0; i < o->count; i++) {
         struct segment *s = segment_at(o, i);
-        more = s->kind == SEGMENT_FILE;
+        more = is_file(s);
         if (more || n == GATHER)
             break;
         size_t length = (size_t)s->length;
@@ -206,6 +219,60 @@ static ssize_t send_memory(struct output *o, int fd)
     if (n == 1)
         return send(fd, parts[0].iov_base, parts[0].iov_len, flags);
     return sendmsg(fd, &(struct msghdr){.msg_iov = parts, .msg_iovlen = n}, flags);
+}
+
+/* Moves one segment; its bytes are the first of those copied, if it is a copied one. */
+static int spool_segment(struct output *o, struct segment *s)
+{
+    struct slice bytes = s->kind == SEGMENT_COPIED ? buf_bytes(&o->bytes) : slice_of(s->at.ptr, 0);
+    bytes.len = (size_t)s->length;
+    int64_t offset = o->spool.size;
+    int err = spool_put(&o->spool, bytes);
+    if (err)
+        return err;
+    struct hold *hold = s->kind == SEGMENT_HELD ? s->hold : NULL;
+    if (s->kind == SEGMENT_COPIED) {
+        buf_take(&o->bytes, bytes.len);
+        o->held++;
+    }
+    o->filed += s->length;
+    o->spooled += s->length;
+    *s = (struct segment){
+        .kind = SEGMENT_SPOOL, .fd = o->spool.fd, .at.offset = offset, .length = s->length};
+    release(hold);
+    return 0;
+}
+
+/* Ranges of our file that follow each other become one. */
+static void join_spooled(struct output *o)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < o->count; i++) {
+        struct segment s = *segment_at(o, i);
+        struct segment *last = kept ? segment_at(o, kept - 1) : NULL;
+        if (last && last->kind == SEGMENT_SPOOL && s.kind == SEGMENT_SPOOL &&
+            last->at.offset + last->length == s.at.offset) {
+            last->length += s.length;
+            o->held--;
+        } else {
+            *segment_at(o, kept++) = s;
+        }
+    }
+    o->count = kept;
+}
+
+int output_spool(struct output *o, int64_t most)
+{
+    if (output_memory(o) > most - o->spool.size)
+        return -ERR_FULL;
+    int err = 0;
+    for (unsigned i = 0; i < o->count && !err; i++)
+        if (!is_file(segment_at(o, i)))
+            err = spool_segment(o, segment_at(o, i));
+    join_spooled(o);
+    if (buf_len(&o->bytes) == 0)
+        buf_free(&o->bytes);
+    return err;
 }
 
 static int failure(int error)
@@ -223,7 +290,7 @@ int output_flush(struct output *o, int fd, uint64_t *sent)
     while (o->count) {
         if (total >= FLUSH_MOST)
             return 2;
-        bool file = segment_at(o, 0)->kind == SEGMENT_FILE;
+        bool file = is_file(segment_at(o, 0));
         ssize_t n = file ? send_file(o, fd) : send_memory(o, fd);
         if (n < 0 && errno == EINTR)
             continue;
@@ -240,5 +307,6 @@ int output_flush(struct output *o, int fd, uint64_t *sent)
     }
     o->first = 0;
     buf_free(&o->bytes);
+    spool_free(&o->spool);
     return 0;
 }

@@ -13,6 +13,7 @@
 #include "base/scoreboard.h"
 #include "config/options.h"
 #include "http/exchange.h"
+#include "http/spool.h"
 #include "loop/loop.h"
 #include "loop/token.h"
 
@@ -38,6 +39,7 @@ struct server {
     struct slot *slot;         /* this worker's counters in the scoreboard, or own_slot */
     struct slot own_slot;
     struct pool blocks; /* of SERVER_BLOCK bytes: read buffers; exchanges with their arenas */
+    struct spool_account spools;
     struct link *links;
     unsigned connections;
     unsigned serving;    /* requests that a handler has and that have not ended */

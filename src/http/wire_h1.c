@@ -25,6 +25,7 @@ enum {
     TRAILERS = 4096,           /* bytes of its trailer section */
     LINGER_TIME = 5000,        /* ms that a client has to take our last bytes */
     LINGER_MOST = 1024 * 1024, /* bytes read and dropped meanwhile, in one go */
+    REST_MOST = 256 * 1024,    /* bytes of a body that are dropped to keep the connection */
     DRAIN_IDLE = 2000,         /* ms in which a request on its way is still served */
     BLOCK_MEMORY = SERVER_BLOCK - sizeof(struct h1_exchange),
 };
@@ -44,11 +45,6 @@ static void put_block(struct server *s, char *block, uint32_t size)
 static char *get_block(struct server *s, uint32_t size)
 {
     return size == SERVER_BLOCK ? pool_get(&s->blocks) : malloc(size);
-}
-
-static struct slice unread(const struct h1_conn *c)
-{
-    return slice_of(c->in + c->in_start, c->in_end - c->in_start);
 }
 
 static void drop_input(struct h1_conn *c)
@@ -93,7 +89,8 @@ static bool fill(struct h1_conn *c)
     if (n > 0) {
         c->in_end += (uint32_t)n;
         c->readable = (uint32_t)n == room || c->hup;
-        c->progress = loop_now(c->server->loop);
+        c->reading.progress = loop_now(c->server->loop);
+        c->reading.bytes += (uint64_t)n;
         slot_add(c->server->slot, bytes_in, (uint64_t)n);
         return true;
     }
@@ -111,7 +108,7 @@ static bool split_input(struct h1_conn *c)
     struct h1_exchange *hx = c->x;
     if (hx->head_bytes)
         return true;
-    struct slice rest = unread(c);
+    struct slice rest = h1_unread(c);
     char *block = get_block(c->server, c->in_size);
     if (!block)
         return false;
@@ -133,6 +130,7 @@ static void enter(struct h1_conn *c, enum h1_state state)
 {
     c->state = state;
     c->since = loop_now(c->server->loop);
+    c->reading = (struct pace){c->since, c->since, 0};
 }
 
 static void h1_release(struct closing *closing)
@@ -140,14 +138,15 @@ static void h1_release(struct closing *closing)
     free(container_of(closing, struct h1_conn, closing));
 }
 
-/* What was sent since the last look counts as progress. */
-static void count_sent(struct h1_conn *c)
+/* What went through since the last look, perhaps by a call that must not touch the scoreboard. */
+static void count_bytes(struct h1_conn *c)
 {
-    if (!c->sent)
-        return;
-    slot_add(c->server->slot, bytes_out, c->sent);
-    c->progress = loop_now(c->server->loop);
-    c->sent = 0;
+    if (c->given != c->counted)
+        slot_add(c->server->slot, bytes_out, c->given - c->counted);
+    c->counted = c->given;
+    if (c->got)
+        slot_add(c->server->slot, bytes_in, c->got);
+    c->got = 0;
 }
 
 static void h1_end(struct h1_conn *c)
@@ -170,7 +169,7 @@ static void h1_close(struct h1_conn *c)
     if (c->state == H1_CLOSED)
         return;
     output_drop(&c->out);
-    count_sent(c);
+    count_bytes(c);
     if (c->x)
         h1_end(c);
     drop_input(c);
@@ -270,6 +269,7 @@ static bool h1_idle(struct h1_conn *c)
     hx->head_bytes = NULL;
     hx->finished = false;
     hx->waited = false;
+    hx->streamed = false;
     hx->framing = H1_NO_BODY;
     hx->limits = (struct h1_limits){(size_t)o->max_request_line, (size_t)o->max_header_size,
                                     (unsigned)o->max_header_fields};
@@ -314,11 +314,32 @@ static void invite_body(struct h1_conn *c)
         c->x->x.wire->inform(&c->x->x, &go_on);
 }
 
+/* Whether the handler reads the body by itself; then the block behind the head is made before the
+ * connection is the call's. */
+static bool begin_stream(struct h1_conn *c)
+{
+    struct h1_exchange *hx = c->x;
+    const struct handler_ops *ops = hx->x.handler->ops;
+    hx->streamed = !ops->whole_body && ops->in_calls && hx->head.length != 0;
+    if (!hx->streamed)
+        return true;
+    hx->body_left = hx->head.chunked ? 0 : hx->head.length;
+    hx->body_taken = 0;
+    hx->body_error = 0;
+    hx->invited = !hx->head.expect_continue || c->in_start != c->in_end;
+    chunked_init(&hx->chunked, EXTENSIONS, TRAILERS);
+    return split_input(c);
+}
+
 /* The head is in. */
 static bool begin(struct h1_conn *c)
 {
     struct h1_exchange *hx = c->x;
     fill_request(hx);
+    if (!begin_stream(c)) {
+        h1_lose(c, ERR_MEMORY);
+        return true;
+    }
     c->keep_alive = hx->head.keep_alive && !c->server->draining;
     enter(c, H1_ANSWER);
     int err = exchange_begin(&hx->x);
@@ -347,7 +368,7 @@ static bool cut_short(struct h1_conn *c)
 static bool h1_head(struct h1_conn *c)
 {
     struct h1_exchange *hx = c->x;
-    int n = h1_decode_head(&hx->decoder, unread(c), &hx->head);
+    int n = h1_decode_head(&hx->decoder, h1_unread(c), &hx->head);
     if (n < 0) {
         fill_request(hx);
         return refuse(c, n);
@@ -366,17 +387,15 @@ static int take_chunks(struct h1_conn *c)
     struct h1_exchange *hx = c->x;
     while (c->in_start < c->in_end && !hx->chunked.done) {
         struct slice data;
-        int n = chunked_decode(&hx->chunked, unread(c), &data);
+        int n = chunked_decode(&hx->chunked, h1_unread(c), &data);
         if (n < 0)
             return n;
         c->in_start += (uint32_t)n;
-        if (hx->chunked.left > (uint64_t)c->server->options->max_body - buf_len(&hx->x.spool))
+        n = data.len ? exchange_take(&hx->x, data, false) : 0;
+        if (n < 0)
+            return n;
+        if (hx->chunked.left > (uint64_t)(c->server->options->max_body - exchange_taken(&hx->x)))
             return -ERR_BODY_TOO_LARGE; /* the size alone tells: no need to wait for the bytes */
-        if (data.len) {
-            n = exchange_take(&hx->x, data, false);
-            if (n < 0)
-                return n;
-        }
     }
     if (!hx->chunked.done)
         return 0;
@@ -389,22 +408,22 @@ static int take_chunks(struct h1_conn *c)
 static int take_length(struct h1_conn *c)
 {
     struct h1_exchange *hx = c->x;
-    struct slice here = unread(c);
-    uint64_t want = (uint64_t)hx->head.length - buf_len(&hx->x.spool);
+    struct slice here = h1_unread(c);
+    int64_t taken = exchange_taken(&hx->x);
+    uint64_t want = (uint64_t)(hx->head.length - taken);
     bool last = here.len >= want;
     here.len = last ? (size_t)want : here.len;
     c->in_start += (uint32_t)here.len;
     if (last)
         enter(c, H1_ANSWER);
-    bool whole = last && buf_len(&hx->x.spool) == 0;
-    int err = whole ? exchange_lend(&hx->x, here) : exchange_take(&hx->x, here, last);
+    int err = last && taken == 0 ? exchange_lend(&hx->x, here) : exchange_take(&hx->x, here, last);
     return err < 0 ? err : last;
 }
 
 static bool h1_body(struct h1_conn *c)
 {
     struct h1_exchange *hx = c->x;
-    bool whole = !hx->head.chunked && (int64_t)unread(c).len >= hx->head.length;
+    bool whole = !hx->head.chunked && (int64_t)h1_unread(c).len >= hx->head.length;
     if (!whole && !split_input(c)) {
         h1_lose(c, ERR_MEMORY);
         return true;
@@ -417,6 +436,13 @@ static bool h1_body(struct h1_conn *c)
     hx->x.in_parts = true;
     c->in_start = c->in_end = 0;
     return fill(c) || cut_short(c);
+}
+
+static bool next_request(struct h1_conn *c)
+{
+    h1_end(c);
+    enter(c, c->keep_alive && !c->server->draining ? H1_IDLE : H1_LINGER);
+    return true;
 }
 
 static bool h1_answering(struct h1_conn *c)
@@ -432,9 +458,32 @@ static bool h1_answering(struct h1_conn *c)
     }
     if (c->out.held)
         return false; /* what is still to be sent may belong to the exchange */
-    h1_end(c);
-    enter(c, c->keep_alive && !c->server->draining ? H1_IDLE : H1_LINGER);
-    return true;
+    if (!h1_body_done(hx) && c->keep_alive) {
+        enter(c, H1_REST);
+        return true;
+    }
+    c->discard = c->discard || !h1_body_done(hx);
+    return next_request(c);
+}
+
+/* Reads and drops the rest of a body; too large a one, or one that is not well formed, ends the
+ * connection. */
+static bool h1_rest(struct h1_conn *c)
+{
+    struct h1_exchange *hx = c->x;
+    struct slice piece;
+    int rc;
+    while ((rc = h1_body_next(hx, SIZE_MAX, &piece)) > 0)
+        ;
+    if (rc == 0 && h1_body_done(hx))
+        return next_request(c);
+    if (rc < 0 || c->eof || c->reading.bytes > REST_MOST) {
+        c->keep_alive = false;
+        c->discard = true;
+        return next_request(c);
+    }
+    c->in_start = c->in_end = 0;
+    return fill(c) || c->eof;
 }
 
 /* Reads and drops what the client still sends; at its end, or after a bounded amount at once, it is
@@ -486,6 +535,7 @@ static bool h1_step(struct h1_conn *c)
     case H1_HEAD: return h1_head(c);
     case H1_BODY: return h1_body(c);
     case H1_ANSWER: return h1_answering(c);
+    case H1_REST: return h1_rest(c);
     case H1_LINGER: return h1_linger(c);
     case H1_CLOSED: return false;
     }
@@ -496,19 +546,32 @@ static bool h1_step(struct h1_conn *c)
  * --------------------------------------------------------------------------------------------------------------
  */
 
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t idle_deadline(const struct h1_conn *c)
+{
+    const struct app_options *o = c->server->options;
+    if (c->server->draining)
+        return c->since + DRAIN_IDLE;
+    return c->since + (c->used ? o->keep_alive : o->head_timeout);
+}
+
 /* When the state at hand has lasted too long. */
 static int64_t h1_deadline(const struct h1_conn *c)
 {
     const struct app_options *o = c->server->options;
     if (!is_away(c) && c->full)
-        return c->progress + o->send_timeout;
+        return h1_send_deadline(c);
     switch (c->state) {
-    case H1_IDLE:
-        if (c->server->draining)
-            return c->since + DRAIN_IDLE;
-        return c->since + (c->used ? o->keep_alive : o->head_timeout);
-    case H1_HEAD: return c->since + o->head_timeout;
-    case H1_BODY: return c->progress + o->body_timeout;
+    case H1_IDLE: return sooner(idle_deadline(c), h1_last_moment(c));
+    case H1_HEAD: return sooner(c->since + o->head_timeout, h1_last_moment(c));
+    case H1_BODY:
+    case H1_REST:
+        return sooner(pace_deadline(&c->reading, o->body_timeout, o->body_min_rate),
+                      h1_last_moment(c));
     case H1_LINGER: return c->since + LINGER_TIME;
     case H1_ANSWER: return is_away(c) && !c->x->waited ? c->since + o->queue_timeout : TIMER_NEVER;
     case H1_CLOSED: return TIMER_NEVER;
@@ -533,11 +596,8 @@ void h1_run(struct h1_conn *c)
 /* Sends, and goes on with what that made possible. */
 static void send_and_run(struct h1_conn *c)
 {
-    bool was_full = c->full;
     h1_send(c);
-    count_sent(c);
-    if (c->full && !was_full)
-        c->progress = loop_now(c->server->loop);
+    count_bytes(c);
     h1_run(c);
 }
 
@@ -552,11 +612,11 @@ static void h1_later(struct deferred *d)
  */
 static bool only_line_ends(const struct h1_conn *c)
 {
-    struct slice s = unread(c);
+    struct slice s = h1_unread(c);
     return s.len == 0 || slice_eq(s, SLICE("\r")) || slice_eq(s, SLICE("\r\n"));
 }
 
-static void give_up(struct h1_conn *c, enum err why)
+void h1_give_up(struct h1_conn *c, enum err why)
 {
     char peer[ADDRESS_TEXT];
     address_text(&c->ends.peer, peer);
@@ -574,19 +634,43 @@ static void waited_too_long(struct h1_conn *c)
         refuse(c, -ERR_QUEUE_TIMEOUT);
 }
 
+/* The limit that has passed: the connection's own comes before the state's. */
+static enum err over(const struct h1_conn *c, enum err state)
+{
+    return loop_now(c->server->loop) >= h1_last_moment(c) ? ERR_CONNECTION_TIMEOUT : state;
+}
+
+/* The state at hand has lasted too long. */
+static void expire(struct h1_conn *c)
+{
+    switch (c->state) {
+    case H1_HEAD:
+        if (only_line_ends(c))
+            h1_lose(c, ERR_IDLE_TIMEOUT);
+        else
+            refuse(c, -(int)over(c, ERR_HEAD_TIMEOUT));
+        return;
+    case H1_BODY: refuse(c, -(int)over(c, ERR_BODY_TIMEOUT)); return;
+    case H1_ANSWER: waited_too_long(c); return;
+    case H1_REST: /* it is answered: nothing is left to be said */
+    case H1_IDLE:
+    case H1_LINGER: h1_lose(c, ERR_IDLE_TIMEOUT); return;
+    case H1_CLOSED: return;
+    }
+    __builtin_unreachable();
+}
+
 static void h1_time_is_over(struct timer *t)
 {
     struct h1_conn *c = container_of(t, struct h1_conn, timer);
-    if (c->full && !is_away(c))
-        give_up(c, ERR_SEND_TIMEOUT);
-    else if (c->state == H1_HEAD && !only_line_ends(c))
-        refuse(c, -ERR_HEAD_TIMEOUT);
-    else if (c->state == H1_BODY)
-        refuse(c, -ERR_BODY_TIMEOUT);
-    else if (c->state == H1_ANSWER)
-        waited_too_long(c);
-    else
-        h1_lose(c, ERR_IDLE_TIMEOUT);
+    int64_t now = loop_now(c->server->loop);
+    if (is_away(c) || !c->full) {
+        expire(c);
+    } else {
+        h1_ask_client(c, now);
+        if (h1_deadline(c) <= now)
+            h1_give_up(c, over(c, ERR_SEND_TIMEOUT));
+    }
     h1_run(c);
 }
 
@@ -666,9 +750,9 @@ int h1_open(struct server *server, int fd, const struct ends *ends)
     c->back.run = h1_back;
     c->closing.release = h1_release;
     c->keep_alive = true;
-    output_init(&c->out);
+    output_init(&c->out, server);
     enter(c, H1_IDLE);
-    c->progress = c->since;
+    c->opened = c->since;
     int err = loop_watch(server->loop, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
     if (!err)
         err = timer_set(&server->loop->timers, &c->timer, h1_deadline(c));

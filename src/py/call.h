@@ -30,6 +30,7 @@ struct call {
     bool away;         /* in code of the application, where the token may be passed on */
     PyObject *input;   /* its wsgi.input */
     PyObject *start;   /* its start_response */
+    int body_error;    /* what went wrong when the application read the body by itself */
     struct head head;
     int64_t length; /* of the content: the application's Content-Length or what was found out; -1:
                        unknown */
@@ -96,8 +97,8 @@ enum outcome file_wrapper_send(struct call *c, PyObject *wrapper);
  * chunk; `stream`: each chunk is sent on at once. (body.c) */
 enum outcome body_iterate(struct call *c, PyObject *iterator, bool single, bool stream);
 
-/* A wsgi.input that reads `body`, which lives until input_detach(). (input.c) */
-PyObject *input_new(struct wsgi *w, struct slice body);
+/* A wsgi.input that reads the call's body until input_detach(). (input.c) */
+PyObject *input_new(struct wsgi *w, struct call *c);
 /* Takes the body away from it, and gives the reference back. */
 void input_detach(struct wsgi *w, PyObject *input);
 

@@ -70,11 +70,29 @@ static void fail(struct call *c)
     Py_XDECREF(text);
 }
 
+/* The application let pass what wsgi.input raised: the client's fault, not its own. */
+static void refuse_body(struct call *c)
+{
+    struct exchange *x = c->x;
+    int status = err_status(c->body_error);
+    PyErr_Clear();
+    report_event(c->wsgi->voice->log, x, err_level(c->body_error), err_text(c->body_error));
+    call_back(c);
+    if (c->stage == CALL_OPEN || c->stage == CALL_HEADED)
+        exchange_page(x, status ? status : 400, slice_text(err_text(c->body_error)));
+    else
+        x->wire->abort(x, (enum err) - c->body_error);
+    x->error = (enum err) - c->body_error;
+    c->stage = CALL_LOST;
+}
+
 /* An application that lets write()'s complaint about a lost client pass has not failed. */
 static void raised(struct call *c)
 {
     if (c->stage == CALL_LOST && PyErr_ExceptionMatches(PyExc_ConnectionResetError))
         PyErr_Clear();
+    else if (c->body_error && c->stage != CALL_LOST && PyErr_ExceptionMatches(PyExc_OSError))
+        refuse_body(c);
     else
         fail(c);
 }
@@ -138,7 +156,7 @@ static void call_application(struct call *c, PyObject *app, PyObject *env)
 static void run(struct call *c)
 {
     PyObject *app, *env = NULL;
-    c->input = input_new(c->wsgi, c->x->body);
+    c->input = input_new(c->wsgi, c);
     c->start = c->input ? start_new(c->wsgi, c) : NULL;
     if (c->start)
         env = environ_new(c, &app);
@@ -234,7 +252,7 @@ static bool wsgi_withdraw(struct handler *h, struct exchange *x)
 
 /* ---- What a call has no need of ---- */
 
-/* Bodies are taken in whole, and nothing is tunnelled: no stream ever comes. */
+/* Bodies are taken in whole or read by the call, and nothing is tunnelled: no stream ever comes. */
 static int wsgi_body(struct handler *h, struct exchange *x, enum stream stream, struct slice bytes,
                      bool last)
 {
@@ -249,17 +267,15 @@ static void wsgi_notice(struct handler *h, struct exchange *x)
     (void)h, (void)x;
 }
 
-static const struct handler_ops wsgi_ops = {
-    .name = "wsgi",
-    .whole_body = true,
-    .in_calls = true,
-    .request = wsgi_request,
-    .body = wsgi_body,
-    .writable = wsgi_notice,
-    .gone = wsgi_notice,
-    .timeout = wsgi_notice,
-    .withdraw = wsgi_withdraw,
-};
+#define WSGI_OPS(whole)                                                                            \
+    {                                                                                              \
+        .name = "wsgi", .whole_body = (whole), .in_calls = true, .request = wsgi_request,          \
+        .body = wsgi_body, .writable = wsgi_notice, .gone = wsgi_notice, .timeout = wsgi_notice,   \
+        .withdraw = wsgi_withdraw,                                                                 \
+    }
+
+static const struct handler_ops wsgi_ops = WSGI_OPS(true);
+static const struct handler_ops wsgi_stream_ops = WSGI_OPS(false); /* request-buffering = false */
 
 /* ---- Life ---- */
 
@@ -305,7 +321,7 @@ struct wsgi *wsgi_new(const struct wsgi_setup *setup)
     struct wsgi *w = calloc(1, sizeof *w);
     if (!w)
         return NULL;
-    w->handler.ops = &wsgi_ops;
+    w->handler.ops = setup->options->request_buffering ? &wsgi_ops : &wsgi_stream_ops;
     w->state = PyModule_GetState(setup->module);
     w->crew = setup->crew;
     w->voice = setup->voice;

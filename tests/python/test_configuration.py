@@ -435,7 +435,7 @@ def test_the_canonical_configuration_of_one_word(tmp_path, monkeypatch):
                 "head-timeout": 10_000,
                 "interface": "auto",
                 "keep-alive": 75_000,
-                "max-body": 1 << 20,
+                "max-body": 1 << 30,
                 "max-descriptors": descriptors(),
                 "max-header-fields": 100,
                 "max-header-size": 65536,

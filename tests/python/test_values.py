@@ -98,7 +98,7 @@ WRONG = [
     ("keep-alive", "٣s", "is not a duration"),
     ("max-body", "64KB", "KB is ambiguous"),
     ("max-body", "0.5", "whole number of bytes"),
-    ("max-body", "2G", "too large; the most is 1G"),
+    ("max-body", "1025G", "too large; the most is 1024G"),
     ("workers", "0", "too small; the least is 1"),
     ("workers", "1025", "too large; the most is 1024"),
     ("workers", "two", '"two" is not a whole number or auto'),

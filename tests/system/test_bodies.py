@@ -13,7 +13,7 @@ CHUNKED = ("Transfer-Encoding", "chunked")
 
 @pytest.fixture(scope="module")
 def digest(serve_module):
-    return serve_module("digest")
+    return serve_module("digest", "--max-body", str(MAX))
 
 
 def pattern(size: int) -> bytes:

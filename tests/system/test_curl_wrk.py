@@ -24,7 +24,7 @@ def curl(*options: str) -> str:
 
 @pytest.fixture(scope="module")
 def digest(serve_module):
-    return serve_module("digest")
+    return serve_module("digest", "--max-body", "1M")
 
 
 @pytest.mark.parametrize("version", ["--http1.0", "--http1.1"])

@@ -134,7 +134,7 @@ static void test_fields_arrive(void **state)
     assert_int_equal(c.app_count, 1);
     assert_string_equal(c.app[0].name, "shop");
     assert_int_equal(c.app[0].interface, INTERFACE_WSGI);
-    assert_int_equal(c.app[0].max_body, 1 << 30);
+    assert_int_equal(c.app[0].max_body, INT64_C(1) << 40);
     assert_int_equal(c.app[0].middleware.count, 2);
     assert_string_equal(c.app[0].middleware.items[1], "two");
     assert_string_equal(c.app[0].environment.items[1].key, "b");
