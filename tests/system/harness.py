@@ -220,8 +220,23 @@ class Server:
                     raise AssertionError(f"nothing listens: {error}\n{self.log()}") from error
                 time.sleep(0.02)
             else:
-                return True
+                return self._serves()
         return False
+
+    def _serves(self) -> bool:
+        """Wait until it says that it serves, where it says so here; false when it ended before.
+
+        It listens already while its workers begin: one that cannot begin would else fail every
+        test of a module, each with its connection refused.
+        """
+        if self.streams[1] or {"--error-log", "--log-level"} & set(self.options):
+            return True
+        end = time.monotonic() + LIMIT
+        while "serving" not in self.log() and time.monotonic() < end:
+            if self.process.poll() is not None:
+                return False
+            time.sleep(0.01)
+        return True
 
     @property
     def unix_path(self) -> str | None:
