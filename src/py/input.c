@@ -222,12 +222,15 @@ static PyObject *take(struct input *in, Py_ssize_t size)
     return bytes;
 }
 
+/* Never made from the bytes themselves: then a single one would be shared, and not ours to grow. */
 static int append(PyObject **line, const char *bytes, Py_ssize_t n)
 {
     Py_ssize_t have = *line ? PyBytes_GET_SIZE(*line) : 0;
     if (!*line)
-        *line = PyBytes_FromStringAndSize(bytes, n);
-    else if (_PyBytes_Resize(line, have + n) == 0)
+        *line = PyBytes_FromStringAndSize(NULL, n);
+    else
+        _PyBytes_Resize(line, have + n);
+    if (*line)
         memcpy(PyBytes_AS_STRING(*line) + have, bytes, (size_t)n);
     return *line ? 0 : -1;
 }
