@@ -15,8 +15,12 @@
  * under it. */
 #include "loop/token.h"
 
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,6 +31,8 @@ enum {
     TICK_NS = 1000000,
     QUIET_TICKS = 20,  /* without a call, before the monitor sleeps */
     STILL_NS = 100000, /* a call that used less CPU in a tick is blocked */
+    BURNT_TICKS = 2,   /* with CPU, after which a call gives the loop up */
+    STARVED_TICKS = 8, /* of any kind */
     SLOW_NS = 150000,  /* a call that took longer is worth a look at its CPU clock from then on */
     MEASURED = 32,     /* calls of a route whose CPU clock is looked at after one that took long */
     LIKELY = 128,      /* of 255: from here on a call gives the token away first */
@@ -196,11 +202,21 @@ bool hand_return(struct hand *h)
  * -------------------------------------------------------------------------------------------------------------
  */
 
+/* The CPU time of this thread in nanoseconds, and how often it has gone to sleep by itself. */
+static int64_t own_use(long *waits)
+{
+    struct rusage use;
+    getrusage(RUSAGE_THREAD, &use);
+    *waits = use.ru_nvcsw;
+    return (use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000000000LL +
+           (use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1000LL;
+}
+
 void hand_begins(struct hand *h, int64_t now)
 {
     bool slow = atomic_load_explicit(&h->route->slow, memory_order_relaxed) > 0;
     h->wall_begun = now;
-    h->cpu_begun = slow ? clock_of(h->cpu) : 0;
+    h->cpu_begun = slow ? own_use(&h->waits_begun) : -1;
 }
 
 /* Moves the score of a route a part of the way to what its last call was. */
@@ -209,6 +225,15 @@ static void score(struct route *r, bool blocked)
     int now = atomic_load_explicit(&r->blocks, memory_order_relaxed);
     now += ((blocked ? 255 : 0) - now) / 4;
     atomic_store_explicit(&r->blocks, (uint8_t)(now < 4 ? 0 : now), memory_order_relaxed);
+}
+
+/* Whether a call spent most of its time asleep by its own doing: a thread that lost its CPU to
+ * others has not blocked. */
+static bool has_blocked(const struct hand *h, int64_t wall)
+{
+    long waits;
+    int64_t cpu = own_use(&waits) - h->cpu_begun;
+    return waits > h->waits_begun && wall - cpu > wall / 2;
 }
 
 /* A route of short calls costs two reads; one that was slow by chance is measured for a while and
@@ -222,8 +247,8 @@ void hand_ends(struct hand *h, int64_t now)
         return;
     if (wall > SLOW_NS) {
         atomic_store_explicit(&r->slow, MEASURED, memory_order_relaxed);
-        if (h->cpu_begun)
-            score(r, wall - (clock_of(h->cpu) - h->cpu_begun) > wall / 2);
+        if (h->cpu_begun >= 0)
+            score(r, has_blocked(h, wall));
     } else if (slow) {
         atomic_store_explicit(&r->slow, (uint8_t)(slow - 1), memory_order_relaxed);
         score(r, false);
@@ -272,17 +297,39 @@ struct watched {
     uint64_t state; /* at the last look */
     int64_t cpu;    /* of the hand that was in a call then */
     unsigned ticks; /* for which that call has run */
+    unsigned burnt; /* of them, those in which it used CPU */
     unsigned quiet; /* ticks without a call */
 };
 
+/* Whether the kernel has the thread asleep: what used no CPU may also have found none.
+ * (proc_pid_stat(5): the state follows the name, which stands in parentheses.) */
+static bool is_asleep(pid_t thread)
+{
+    char path[64], text[128];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)thread);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
+    if (fd >= 0)
+        close(fd);
+    const char *name_end = n > 0 ? memrchr(text, ')', (size_t)n - 2) : NULL;
+    return !name_end || name_end[2] != 'R';
+}
+
+/* A call that sleeps gives the loop up at once, one that burns CPU a tick later, one that finds no
+ * CPU after a few. */
 static void look_at_call(struct token *t, struct watched *w, uint64_t now)
 {
-    int64_t cpu = clock_of(t->hands[word_holder(now)]->cpu);
+    const struct hand *h = t->hands[word_holder(now)];
+    int64_t cpu = clock_of(h->cpu);
     w->quiet = 0;
     if (now != w->state) {
-        w->ticks = 0;
-    } else if (++w->ticks >= 2 || cpu - w->cpu < STILL_NS) {
-        pass(t, now);
+        w->ticks = w->burnt = 0;
+    } else {
+        bool still = cpu - w->cpu < STILL_NS;
+        w->ticks++;
+        w->burnt += !still;
+        if (w->burnt >= BURNT_TICKS || w->ticks >= STARVED_TICKS || (still && is_asleep(h->thread)))
+            pass(t, now);
     }
     w->cpu = cpu;
 }
@@ -378,6 +425,7 @@ static void join_crew(struct token *t, struct hand *h)
     h->sequence = 0;
     atomic_store(&h->called, 0);
     pthread_getcpuclockid(pthread_self(), &h->cpu);
+    h->thread = gettid();
     t->hands[h->index] = h;
     t->spawning = false;
     pthread_mutex_unlock(&t->lock);

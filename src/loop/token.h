@@ -63,11 +63,13 @@ struct hand {
     struct hand *parked_next;
     bool sent;               /* it is to do an errand when it wakes; under the token's lock */
     clockid_t cpu;           /* its thread's CPU clock */
+    pid_t thread;            /* as the kernel names it */
     _Atomic uint32_t called; /* futex: 1 when it is to wake */
     uint32_t index;
     uint64_t sequence;   /* of the call it entered last */
     int64_t wall_begun;  /* of the call that runs, in nanoseconds; 0: it is not measured */
-    int64_t cpu_begun;   /* of its thread's CPU clock; 0: not looked at */
+    int64_t cpu_begun;   /* its thread's CPU time then; -1: not looked at */
+    long waits_begun;    /* and how often it had waited */
     struct route *route; /* of the call that runs */
     bool holds;          /* as of its own last hand_return(); its own to read */
     void *owner;
