@@ -311,7 +311,7 @@ static bool is_asleep(pid_t thread)
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
     if (fd >= 0)
         close(fd);
-    const char *name_end = n > 0 ? memrchr(text, ')', (size_t)n - 2) : NULL;
+    const char *name_end = n > 2 ? memrchr(text, ')', (size_t)n - 2) : NULL;
     return !name_end || name_end[2] != 'R';
 }
 
