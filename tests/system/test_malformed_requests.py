@@ -395,11 +395,16 @@ def test_malformed_byte_by_byte(echo, data):
     ids=["host", "length", "too large", "version", "line", "chunk"],
 )
 def test_the_answer_arrives_though_the_client_goes_on_sending(echo, data):
-    """A close with unread bytes would be a reset that can overtake the answer (RFC 9112 section 9.6)."""
+    """A close with unread bytes would be a reset that can overtake the answer (RFC 9112 section 9.6).
+
+    On one machine a reset comes in time to be seen by who sends on, but not before the answer.
+    """
     with Connection(echo) as client:
         client.send(data, b"x" * 300_000)
         assert client.response().status >= 400
         assert client.closed()
+        for _ in range(20):
+            client.send(b"x" * 1000)
 
 
 def test_an_unfinished_head_of_a_client_that_left_costs_nothing(echo):
