@@ -122,6 +122,31 @@ def _bracketed(text: str) -> Address:
     return Address("tcp6", str(host), _port(text, match[2]))
 
 
+def network(text: str) -> str:
+    """Return a network of peers as the workers read it.
+
+    Raises
+    ------
+    WrongValueError
+        It is neither an address nor a network, ``unix`` or ``*``.
+    """
+    if text in ("*", "unix"):
+        return text
+    try:
+        found = ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    else:
+        if "%" not in text:
+            return str(found)
+    try:
+        wider = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        hint = "an address, a network such as 10.0.0.0/8, unix or *"
+        raise WrongValueError(f'"{text}" is not {hint}') from None
+    raise WrongValueError(f'"{text}" has bits behind its prefix; did you mean "{wider}"?')
+
+
 def _named(host: str, port: int) -> Address:
     """Return the address of a host by name or IPv4 number."""
     if host in ("", "*"):

@@ -20,7 +20,6 @@ from penstock.options import (
     Value,
     WrongValueError,
     default,
-    from_text,
     from_variable,
     looks_like_object,
     suggestion,
@@ -155,7 +154,7 @@ class _Maker:
         name = option.environment
         if name is not None and self.platform.get(name):
             try:
-                value = from_text(option, self.platform[name], self.cwd)
+                value = from_variable(option, self.platform[name], self.cwd)
                 yield Setting(value, name, Source.PLATFORM)
             except WrongValueError as error:
                 self.problems.append(Problem(name, str(error)))
@@ -228,6 +227,7 @@ class _Maker:
         if app["workers"].value == AUTO:
             app["workers"] = app["workers"].with_value(machine.cpus())
         self.fill_in_descriptors(app)
+        self.check_peers(app)
         self.fill_in_python(app)
         self.fill_in_identity(app)
         return app
@@ -295,6 +295,18 @@ class _Maker:
             trouble = machine.descriptors_trouble(wanted.value)
             if trouble is not None:
                 self.wrong(wanted, f"max-descriptors: {trouble}")
+
+    def check_peers(self, app: Settings) -> None:
+        """Refuse what is no network; items may stand between commas, as Gunicorn has them."""
+        setting = app["forwarded-allow-ips"]
+        found = []
+        for index, item in enumerate(setting.value if isinstance(setting.value, list) else []):
+            for part in filter(None, map(str.strip, str(item).split(","))):
+                try:
+                    found.append(addresses.network(part))
+                except WrongValueError as error:
+                    self.problems.append(setting.problem(f"forwarded-allow-ips: {error}", index))
+        app["forwarded-allow-ips"] = setting.with_value(found)
 
     def fill_in_python(self, app: Settings) -> None:
         venv = app["venv"].value
@@ -455,6 +467,8 @@ class _Maker:
                 self.refuse_both(listener, other)
         if self.problems:
             return
+        for listener in self.made.listen:
+            self.check_proxied(listener)
         answered = {listener["app"].value for listener in self.made.listen}
         for name in self.made.app:
             if name not in answered and self.file is not None:
@@ -467,6 +481,17 @@ class _Maker:
             address = listener["address"]
             text = f"{address.value} takes IPv4 connections as well: leave out {other.value}, or set ipv6-only"
             self.wrong(address, text)
+
+    def check_proxied(self, listener: Settings) -> None:
+        """Refuse a listener that wants a PROXY header and believes nobody who could send one."""
+        app = self.made.app[str(listener["app"].value)]
+        peers = app["forwarded-allow-ips"].value
+        believed = set(map(str, peers)) if isinstance(peers, list) else set()
+        if listener["kind"].value in ("tcp4", "tcp6"):
+            believed -= {"unix"}
+        if listener["proxy-protocol"].value and not believed:
+            text = "name the proxies whose PROXY header is believed in forwarded-allow-ips"
+            self.wrong(listener["proxy-protocol"], f"proxy-protocol: {text}")
 
 
 def _text(value: Value) -> str | None:

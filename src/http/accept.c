@@ -200,6 +200,7 @@ static void settle(struct settle *s)
 static void serve(struct acceptor *a, int fd, struct ends *ends)
 {
     ends->local = a->local;
+    ends->proxied = a->proxied;
     if (a->any) {
         ends->local.len = sizeof ends->local.storage;
         getsockname(fd, (struct sockaddr *)&ends->local.storage, &ends->local.len);
@@ -382,6 +383,8 @@ int door_open(struct door *d, const struct door_setup *setup)
         return fail(d, -ERR_MEMORY);
     for (unsigned i = 0; i < setup->count && !err; i++)
         err = prepare(&d->acceptors[i], d, setup->fds[i]);
+    for (unsigned i = 0; i < setup->count && setup->proxied; i++)
+        d->acceptors[i].proxied = setup->proxied[i];
     d->count = setup->count;
     if (!err)
         err = watch_all(d);

@@ -17,9 +17,10 @@ struct acceptor {
     struct watch watch;
     struct door *door;
     struct address
-        local; /* as bound: asked once, each connection's own end only where it can differ */
-    bool any;  /* bound to a wildcard: ask each connection for its local address */
-    bool used; /* it took a connection since the door was settled */
+        local;    /* as bound: asked once, each connection's own end only where it can differ */
+    bool any;     /* bound to a wildcard: ask each connection for its local address */
+    bool used;    /* it took a connection since the door was settled */
+    bool proxied; /* connections begin with a PROXY header */
 };
 
 struct door {
@@ -47,6 +48,7 @@ struct door_setup {
     struct server *server;
     struct circle circle; /* of the workers with the same listeners; its slot is the server's */
     const int *fds;       /* listening sockets: the caller's to close, later than the door */
+    const bool *proxied;  /* for each: proxy-protocol; NULL: none */
     unsigned count;
 };
 

@@ -49,7 +49,8 @@ enum {
 
 static const char combined[] = "%(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\"";
 static const char json[] =
-    "{\"time\":%(time)s,\"id\":%(id)s,\"peer\":%(h)s,\"user\":%(u)s,\"scheme\":%(S)s,"
+    "{\"time\":%(time)s,\"id\":%(id)s,\"peer\":%(h)s,\"proxy\":%(proxy)s,\"user\":%(u)s,\"scheme\":"
+    "%(S)s,"
     "\"host\":%(host)s,\"method\":%(m)s,\"path\":%(U)s,\"query\":%(q)s,"
     "\"protocol\":%(H)s,\"status\":%(s)s,\"bytes\":%(B)s,\"referer\":%(f)s,"
     "\"user_agent\":%(a)s,\"duration_us\":%(D)s,\"read_us\":%(read)s,"
@@ -296,6 +297,14 @@ static void put_host(struct line *o, const struct piece *p)
     line_text(o, slice_of(text, address_host(&o->x->ends->peer, text)));
 }
 
+/* The peer that told of another client. */
+static void put_proxy(struct line *o, const struct piece *p)
+{
+    char text[ADDRESS_TEXT];
+    (void)p;
+    line_text(o, slice_of(text, o->x->via ? address_text(o->x->via, text) : 0));
+}
+
 static void put_nothing(struct line *o, const struct piece *p)
 {
     (void)p;
@@ -519,8 +528,7 @@ static void put_id(struct line *o, const struct piece *p)
 {
     (void)p;
     char id[EXCHANGE_ID + 1];
-    exchange_id(o->x, id);
-    line_text(o, slice_of(id, EXCHANGE_ID));
+    line_text(o, exchange_name(o->x, id));
 }
 
 static void put_read(struct line *o, const struct piece *p)
@@ -533,7 +541,8 @@ static void put_read(struct line *o, const struct piece *p)
 static void put_queue(struct line *o, const struct piece *p)
 {
     (void)p;
-    line_phase(o, o->x->times.complete, o->x->times.called - o->x->times.gil);
+    const struct times *t = &o->x->times;
+    line_phase(o, t->complete ? t->complete - t->ahead : 0, t->called - t->gil);
 }
 
 static void put_gil(struct line *o, const struct piece *p)
@@ -599,7 +608,7 @@ static const struct atom {
     {"p", put_pid_bracketed}, {"pid", put_pid},        {"read", put_read},
     {"queue", put_queue},     {"gil", put_gil},        {"app", put_app},
     {"send", put_send},       {"id", put_id},          {"S", put_scheme},
-    {"host", put_authority},  {"time", put_utc},
+    {"host", put_authority},  {"time", put_utc},       {"proxy", put_proxy},
 };
 
 /* The format while it is compiled. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #include "http/accesslog.h"
+#include "http/client.h"
+#include "http/quota.h"
 #include "http/server.h"
 #include "proto/status.h"
 
@@ -50,6 +52,11 @@ static int call_handler(struct exchange *x)
 
 int exchange_begin(struct exchange *x)
 {
+    int err = client_identify(x);
+    if (!err)
+        err = quota_take(x);
+    if (err)
+        return err;
     if (x->request.length > x->server->options->max_body)
         return -ERR_BODY_TOO_LARGE;
     if (server_is_full(x->server))
@@ -188,13 +195,23 @@ int exchange_page(struct exchange *x, int status, struct slice detail)
     struct slice text = join(&x->arena, parts, sizeof parts / sizeof *parts);
     const struct field fields[] = {
         {SLICE("Content-Type"), SLICE("text/plain; charset=utf-8"), HEADER_CONTENT_TYPE},
-        {SLICE("Retry-After"), SLICE("1"), HEADER_RETRY_AFTER}, /* RFC 9110, section 15.6.4 */
+        {SLICE("Retry-After"), SLICE("1"),
+         HEADER_RETRY_AFTER}, /* RFC 9110, section 15.6.4; RFC 6585, section 4 */
     };
-    const struct head head = {.status = status, .fields = fields, .count = status == 503 ? 2 : 1};
+    const struct head head = {
+        .status = status, .fields = fields, .count = status == 503 || status == 429 ? 2 : 1};
     int err = x->wire->start(x, &head, (int64_t)text.len);
     if (err == 0)
         err = x->wire->write(x, &(struct chunk){.kind = CHUNK_BYTES, .bytes = text});
     return err < 0 ? err : x->wire->finish(x, NULL);
+}
+
+struct slice exchange_name(const struct exchange *x, char out[static EXCHANGE_ID + 1])
+{
+    if (x->told_id.len)
+        return x->told_id;
+    exchange_id(x, out);
+    return slice_of(out, EXCHANGE_ID);
 }
 
 void exchange_id(const struct exchange *x, char out[static EXCHANGE_ID + 1])

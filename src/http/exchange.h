@@ -172,7 +172,9 @@ enum claim { CLAIM_OPEN, CLAIM_STARTED, CLAIM_TIMED_OUT, CLAIM_GONE };
 /* Both ends of a connection as text, made once for each connection and shared by its exchanges. */
 struct ends {
     struct address peer, local;
-    bool secure; /* the client used TLS */
+    bool secure;   /* the client used TLS */
+    bool proxied;  /* a PROXY header comes first, and tells the ends */
+    bool stranger; /* it told that the client is somebody else, and not who */
 };
 
 /* A request as every wire gives it. Slices live as long as the exchange. */
@@ -188,7 +190,10 @@ struct request {
         chunked; /* the body had no announced length; once taken in whole, `length` is its length */
     bool expect_continue;
     bool upgrade;
-    int64_t length; /* of the body; -1: not known yet */
+    int64_t length;         /* of the body; -1: not known yet */
+    bool told_host;         /* a proxy told the authority: the server's name and port follow it */
+    struct slice told_port; /* that the client connected to, as a proxy told; may be empty */
+    struct slice prefix;    /* of the path, that a proxy has taken off; may be empty */
     const struct field *fields;
     unsigned count;
 };
@@ -204,6 +209,7 @@ struct times {
     int64_t called;   /* the application was entered */
     int64_t returned; /* it was left */
     int64_t ended;    /* the last byte was handed to the kernel */
+    int64_t ahead;    /* it waited in front of us, as a proxy told: a duration */
 };
 
 /* The body of a request that was taken in whole: in memory or, when it is large, in a file. */
@@ -220,7 +226,9 @@ struct exchange {
     const struct wire_ops *wire;
     struct handler *handler;
     struct server *server;
-    const struct ends *ends;
+    const struct ends *ends;   /* the client's, as far as trusted proxies told it */
+    const struct address *via; /* the peer, when `ends` has another; else NULL */
+    struct slice told_id;      /* the id that a proxy gave the request; empty: it has ours */
     struct arena arena;
     struct request request;
     struct body body;    /* whole_body: all of it, once request() is called */
@@ -285,8 +293,11 @@ void exchange_end(struct exchange *x);
  * call */
 int exchange_page(struct exchange *x, int status, struct slice detail);
 
-/* The request's id as text: 16 hexadecimal digits. */
-enum { EXCHANGE_ID = 16 };
+/* The request's id as a proxy gave it, or else ours. `out` is room for that. */
+#define EXCHANGE_ID 16
+struct slice exchange_name(const struct exchange *x, char out[static EXCHANGE_ID + 1]);
+
+/* Our id as text: 16 hexadecimal digits. */
 void exchange_id(const struct exchange *x, char out[static EXCHANGE_ID + 1]);
 
 /* The first field of that name, or NULL. */

@@ -16,6 +16,7 @@
 
 /* States of a connection: STATE(name, what it waits for). */
 #define H1_STATES(STATE)                                                                           \
+    STATE(PROXY, "the rest of a PROXY header")                                                     \
     STATE(IDLE, "the first byte of a request")                                                     \
     STATE(HEAD, "the rest of a head")                                                              \
     STATE(BODY, "the rest of a body that is taken in whole")                                       \

@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "base/slice.h"
+
 static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
                              "Content-Type: text/plain; charset=utf-8\r\n"
                              "Content-Length: 24\r\n"
@@ -21,12 +23,30 @@ static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
 
 enum { READS = 4 };
 
-void h1_refuse(int fd)
+static const char answer_client[] = "HTTP/1.1 429 Too Many Requests\r\n"
+                                    "Content-Type: text/plain; charset=utf-8\r\n"
+                                    "Content-Length: 22\r\n"
+                                    "Retry-After: 1\r\n"
+                                    "Connection: close\r\n"
+                                    "\r\n"
+                                    "429 Too Many Requests\n";
+
+static void refuse(int fd, struct slice with)
 {
     char unread[16384];
     ssize_t got = 1;
     for (int i = 0; i < READS && got > 0; i++)
         got = recv(fd, unread, sizeof unread, MSG_DONTWAIT);
-    send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    send(fd, with.ptr, with.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);
+}
+
+void h1_refuse(int fd)
+{
+    refuse(fd, SLICE(answer));
+}
+
+void h1_refuse_client(int fd)
+{
+    refuse(fd, SLICE(answer_client));
 }

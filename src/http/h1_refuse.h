@@ -6,4 +6,7 @@
  * that it closes. The descriptor stays the caller's, who closes it next. Never waits. any thread */
 void h1_refuse(int fd);
 
+/* The same with 429, for a client that has too many connections. any thread */
+void h1_refuse_client(int fd);
+
 #endif

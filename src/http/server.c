@@ -5,21 +5,34 @@
  * descriptor itself. */
 #include "http/server.h"
 
+#include <sys/random.h>
 #include <unistd.h>
 
-enum { SPARE_BLOCKS = 64 };
+enum { SPARE_BLOCKS = 64, ID_COUNTER = 24 };
+
+/* Ids of requests count up from a random number, so that those of several workers, or of one that
+ * was started anew, are not the same. */
+static uint64_t first_id(void)
+{
+    uint64_t id = 0;
+    if (getrandom(&id, sizeof id, GRND_NONBLOCK) != sizeof id)
+        id = (uint64_t)clock_ns() << ID_COUNTER;
+    return id >> ID_COUNTER << ID_COUNTER;
+}
 
 void server_init(struct server *s, struct loop *loop, const struct app_options *options,
                  struct log *log)
 {
     *s = (struct server){.loop = loop, .options = options, .log = log, .slot = &s->own_slot};
     pool_init(&s->blocks, SERVER_BLOCK, SPARE_BLOCKS);
+    s->next_id = first_id();
     s->software = slice_text(options->server_header);
 }
 
 void server_free(struct server *s)
 {
     pool_drain(&s->blocks);
+    client_rules_free(&s->rules);
 }
 
 void server_join(struct server *s, struct link *l)
@@ -40,6 +53,7 @@ void server_part(struct server *s, struct link *l)
     if (l->next)
         l->next->prev = l->prev;
     s->connections--;
+    quota_leave(s, l);
     slot_set(s->slot, connections, s->connections);
     if (s->draining && s->connections == 0 && s->on_idle)
         s->on_idle(s);

@@ -12,7 +12,9 @@
 #include "base/pool.h"
 #include "base/scoreboard.h"
 #include "config/options.h"
+#include "http/client.h"
 #include "http/exchange.h"
+#include "http/quota.h"
 #include "http/spool.h"
 #include "loop/loop.h"
 #include "loop/token.h"
@@ -26,6 +28,7 @@ struct link {
         struct link *l); /* take nothing new: close when idle, or after the exchange that runs */
     void (*cut)(struct link *l); /* close now */
     int fd;                      /* of its socket: for server_forget */
+    uint64_t quota;              /* under which it is counted; 0: it is not */
 };
 
 enum { SERVER_BLOCK = 16384 };
@@ -45,6 +48,8 @@ struct server {
     unsigned serving;    /* requests that a handler has and that have not ended */
     struct token *token; /* of the threads that calls run in; NULL: there are none */
     uint64_t next_id;
+    struct client_rules rules; /* client_rules_init(); without it nobody is trusted */
+    struct quota quota;        /* its meter is set by the owner, who has it */
     _Atomic bool draining;
     struct slice software;             /* the Server field's value; empty: none is sent */
     void (*on_idle)(struct server *s); /* draining, and the last connection has closed */

@@ -18,6 +18,7 @@
 
 #include "base/container.h"
 #include "http/h1_conn.h"
+#include "http/h1_refuse.h"
 
 enum {
     PIPELINE = 64,             /* steps of one connection before the others have their turn */
@@ -238,12 +239,43 @@ static bool refuse(struct h1_conn *c, int err)
 {
     struct h1_exchange *hx = c->x;
     char peer[ADDRESS_TEXT];
-    address_text(&c->ends.peer, peer);
+    address_text(&hx->x.ends->peer, peer);
     log_event(c->server->log, err_level(err), "request refused", LOG_STR("reason", err_text(err)),
               LOG_NUM("status", err_status(err)), LOG_STR("peer", peer),
               LOG_SLICE("method", hx->head.method), LOG_SLICE("target", hx->head.target));
     slot_add(c->server->slot, refused, 1u);
     return answer_ourselves(c, (enum err)(err < 0 ? -err : err));
+}
+
+/* The header has not come, or not in whole. */
+static bool wait_for_proxy(struct h1_conn *c)
+{
+    if (c->eof)
+        h1_lose(c, ERR_CLOSED);
+    if (c->in_start == c->in_end)
+        drop_input(c);
+    return false;
+}
+
+/* The connection tells, before anything else, whose it is. */
+static bool h1_proxy(struct h1_conn *c)
+{
+    int n = client_read_proxy(c->server, h1_unread(c), &c->ends);
+    if (n < 0) {
+        slot_add(c->server->slot, refused, 1u);
+        h1_give_up(c, (enum err) - n);
+        return false;
+    }
+    if (n == 0)
+        return fill(c) || wait_for_proxy(c);
+    c->in_start += (uint32_t)n;
+    if (!quota_enter(c->server, &c->link, &c->ends)) {
+        h1_refuse_client(c->watch.fd);
+        h1_lose(c, ERR_TOO_MANY_CONNECTIONS);
+        return false;
+    }
+    enter(c, H1_IDLE);
+    return true;
 }
 
 static bool h1_idle(struct h1_conn *c)
@@ -531,6 +563,7 @@ static bool h1_step(struct h1_conn *c)
         return false;
     }
     switch (c->state) {
+    case H1_PROXY: return h1_proxy(c);
     case H1_IDLE: return h1_idle(c);
     case H1_HEAD: return h1_head(c);
     case H1_BODY: return h1_body(c);
@@ -566,6 +599,7 @@ static int64_t h1_deadline(const struct h1_conn *c)
     if (!is_away(c) && c->full)
         return h1_send_deadline(c);
     switch (c->state) {
+    case H1_PROXY:
     case H1_IDLE: return sooner(idle_deadline(c), h1_last_moment(c));
     case H1_HEAD: return sooner(c->since + o->head_timeout, h1_last_moment(c));
     case H1_BODY:
@@ -644,6 +678,7 @@ static enum err over(const struct h1_conn *c, enum err state)
 static void expire(struct h1_conn *c)
 {
     switch (c->state) {
+    case H1_PROXY: h1_give_up(c, over(c, ERR_PROXY_TIMEOUT)); return;
     case H1_HEAD:
         if (only_line_ends(c))
             h1_lose(c, ERR_IDLE_TIMEOUT);
@@ -745,18 +780,25 @@ int h1_open(struct server *server, int fd, const struct ends *ends)
     c->ends = *ends;
     c->link = (struct link){.drain = h1_drain, .cut = h1_cut, .fd = fd};
     c->watch = (struct watch){.fd = fd, .ready = h1_ready};
+    if (!ends->proxied && !quota_enter(server, &c->link, ends)) {
+        h1_refuse_client(fd);
+        close(fd);
+        free(c);
+        return -ERR_TOO_MANY_CONNECTIONS;
+    }
     c->timer = (struct timer){.deadline = TIMER_NEVER, .fire = h1_time_is_over};
     c->later.run = h1_later;
     c->back.run = h1_back;
     c->closing.release = h1_release;
     c->keep_alive = true;
     output_init(&c->out, server);
-    enter(c, H1_IDLE);
+    enter(c, ends->proxied ? H1_PROXY : H1_IDLE);
     c->opened = c->since;
     int err = loop_watch(server->loop, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
     if (!err)
         err = timer_set(&server->loop->timers, &c->timer, h1_deadline(c));
     if (err) {
+        quota_leave(server, &c->link);
         close(fd);
         free(c);
         return err;

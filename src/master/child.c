@@ -403,11 +403,14 @@ static void send_setup(struct child *c)
                           .slot = c->slot,
                           .worker = c->number,
                           .has_access_log = logs_count(&m->logs) == 2,
+                          .has_meter = m->meter_fd >= 0,
                           .master = (uint32_t)getpid()};
     int fds[CHANNEL_FDS] = {m->config_fd, m->board_fd, m->logs.fds[0], m->logs.fds[1]};
     unsigned count = 2 + logs_count(&m->logs);
     int result;
 
+    if (setup.has_meter)
+        fds[count++] = m->meter_fd;
     snprintf(setup.app, sizeof setup.app, "%s", app_of(c)->name);
     if (c->kind == CHILD_WORKER)
         setup.listeners =

@@ -55,10 +55,10 @@ static int open_one(struct listener *l, const struct listen_options *o, char *wh
 }
 
 /* One message has to carry all that a worker gets: its listeners, configuration, scoreboard, two
- * logs. */
+ * logs, the meter. */
 static int check_counts(const struct listeners *l, const struct config *c, char *why, size_t size)
 {
-    enum { MOST = CHANNEL_FDS - 4 };
+    enum { MOST = CHANNEL_FDS - 5 };
 
     for (unsigned i = 0; i < c->app_count; i++) {
         if (listeners_of(l, c->app[i].name, NULL, 0) > MOST) {

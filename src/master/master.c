@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/container.h"
+#include "base/meter.h"
 #include "master/report.h"
 #include "master/spawn.h"
 
@@ -269,6 +270,7 @@ enum exit_status master_configure(struct master *m, int config_fd)
 
     *m = (struct master){.config_fd = config_fd,
                          .board_fd = -1,
+                         .meter_fd = -1,
                          .pidfile.fd = -1,
                          .loop = {.epoll = -1, .wake.fd = -1},
                          .signals.watch.fd = -1,
@@ -310,6 +312,19 @@ static int open_board(struct master *m)
     return m->board ? 0 : -ERR_SYSTEM;
 }
 
+/* Made only where it is needed: it is memory in every worker. */
+static int open_meter(struct master *m)
+{
+    bool limited = false;
+
+    for (unsigned i = 0; i < m->config.app_count; i++)
+        limited =
+            limited || m->config.app[i].limit_requests || m->config.app[i].limit_connections_per_ip;
+    if (limited)
+        m->meter_fd = meter_create(count_workers(m));
+    return limited && m->meter_fd < 0 ? -ERR_SYSTEM : 0;
+}
+
 static int make_generations(struct master *m)
 {
     uint32_t slot = 0;
@@ -345,6 +360,8 @@ enum exit_status master_open(struct master *m)
         return refuse_system(m, "signals");
     if (open_board(m) < 0)
         return refuse_system(m, "scoreboard");
+    if (open_meter(m) < 0)
+        return refuse_system(m, "memory for limits");
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         return refuse_system(m, "becoming a subreaper");
     if (make_generations(m) < 0)
@@ -374,6 +391,7 @@ void master_close(struct master *m)
     if (m->board)
         scoreboard_unmap(m->board);
     close_if_open(m->board_fd);
+    close_if_open(m->meter_fd);
     if (m->signals.watch.fd >= 0)
         signals_close(&m->loop, &m->signals);
     if (m->loop.epoll >= 0)

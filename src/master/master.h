@@ -24,6 +24,7 @@ struct master {
     int config_fd; /* -1: not open; so for the next */
     int board_fd;
     struct scoreboard *board;
+    int meter_fd; /* -1: no application has a limit for each client */
     struct listeners listeners;
     struct pidfile pidfile;
     struct rlimit files; /* the limit of descriptors that the master found */

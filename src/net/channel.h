@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CHANNEL_VERSION = 1, CHANNEL_PAYLOAD = 4096, CHANNEL_FDS = 128 };
+enum { CHANNEL_VERSION = 2, CHANNEL_PAYLOAD = 4096, CHANNEL_FDS = 128 };
 
 /* MESSAGE(name, who sends it to whom, what it means) */
 #define MESSAGE_MAP(X)                                                                             \
@@ -30,14 +30,15 @@ enum message_kind { MESSAGE_MAP(MESSAGE_ENUM) MESSAGE_COUNT };
 #undef MESSAGE_ENUM
 
 /* What a child is told at its start. Its descriptors, in order: configuration, scoreboard, error
- * log, access log (only if has_access_log), then `listeners` listening sockets in the order of the
- * configuration's listeners of this application. */
+ * log, access log (only if has_access_log), meter (only if has_meter), then `listeners` listening
+ * sockets in the order of the configuration's listeners of this application. */
 struct setup {
     uint32_t version; /* CHANNEL_VERSION */
     uint32_t slot;    /* in the scoreboard; unused by a template */
     uint32_t worker;  /* its number within the application, from 1; 0: you are a template */
     uint32_t listeners;
     uint32_t has_access_log;
+    uint32_t has_meter;
     uint32_t master; /* pid, to see after re-parenting whether it is still there */
     char app[64];    /* whose name in the configuration, NUL-terminated */
 };

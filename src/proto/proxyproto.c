@@ -188,8 +188,9 @@ static bool read_v2(struct slice in, struct proxy_header *out)
     uint8_t command = (uint8_t)in.ptr[12], family = (uint8_t)in.ptr[13] >> 4;
     uint8_t transport = (uint8_t)in.ptr[13] & 15;
 
-    if (command == 0x20)
-        return true; /* LOCAL: the proxy speaks for itself */
+    out->local = command == 0x20;
+    if (out->local)
+        return true;
     if (command != 0x21 || family > PROXY_UNIX || transport > 2)
         return false;
     if (family == PROXY_NOBODY || transport == 0)

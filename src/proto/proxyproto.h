@@ -29,6 +29,7 @@ struct proxy_end {
 
 struct proxy_header {
     enum proxy_family family;
+    bool local; /* the proxy speaks for itself, not for a client (version 2's LOCAL) */
     struct proxy_end source, destination;
     bool secure; /* the client came by TLS (version 2's PP2_TYPE_SSL) */
 };

@@ -35,7 +35,8 @@
     X(REMOTE_PORT, "REMOTE_PORT")                                                                  \
     X(URL_SCHEME, "wsgi.url_scheme")                                                               \
     X(INPUT, "wsgi.input")                                                                         \
-    X(CONTENT_LENGTH, "CONTENT_LENGTH")
+    X(CONTENT_LENGTH, "CONTENT_LENGTH")                                                            \
+    X(HTTPS, "HTTPS")
 
 enum key {
 #define X(name, text) KEY_##name,
@@ -49,6 +50,7 @@ enum key {
     X(EMPTY, "")                                                                                   \
     X(HTTP, "http")                                                                                \
     X(HTTPS, "https")                                                                              \
+    X(ON, "on")                                                                                    \
     X(HTTP_1_0, "HTTP/1.0")                                                                        \
     X(HTTP_1_1, "HTTP/1.1")                                                                        \
     X(PORT_80, "80")                                                                               \
@@ -400,14 +402,16 @@ static int set_peer(struct environ_maker *m, PyObject *env, const struct address
     PyObject *host = peer_host(m, peer);
     if (!host || PyDict_SetItem(env, m->keys[KEY_REMOTE_ADDR], host))
         return -1;
-    return set_new(env, m->keys[KEY_REMOTE_PORT], number(address_port(peer)));
+    int port = address_port(peer); /* 0: a proxy did not tell it */
+    return port ? set_new(env, m->keys[KEY_REMOTE_PORT], number(port)) : 0;
 }
 
+/* What the application sees as the server's name and port. */
 static int set_ends(struct environ_maker *m, PyObject *env, const struct exchange *x)
 {
     if (set_peer(m, env, &x->ends->peer))
         return -1;
-    if (address_is_unix(&x->ends->local))
+    if (address_is_unix(&x->ends->local) || x->request.told_host)
         return set_asked_server(m, env, &x->request);
     const struct known_address *k = local_texts(m, &x->ends->local);
     if (!k || PyDict_SetItem(env, m->keys[KEY_SERVER_NAME], k->host))
@@ -440,6 +444,19 @@ static struct slice unquoted(struct call *c, struct slice path)
     return slice_of(out, out ? (size_t)target_unquote(path, out) : 0);
 }
 
+/* What a proxy has taken off the path stands before what we take off. */
+static int set_script(const struct call *c, PyObject *env, const struct mount *mount)
+{
+    struct environ_maker *m = c->wsgi->maker;
+    struct slice prefix = c->x->request.prefix;
+    if (prefix.len == 0)
+        return set_other(env, m->keys[KEY_SCRIPT_NAME], mount->script, m->values[VALUE_EMPTY]);
+    PyObject *front = latin1(prefix);
+    PyObject *script = front ? PyUnicode_Concat(front, mount->script) : NULL;
+    Py_XDECREF(front);
+    return set_new(env, m->keys[KEY_SCRIPT_NAME], script);
+}
+
 /* Sets PATH_INFO and SCRIPT_NAME; *app is NULL when no application is mounted there. `uri` is the
  * target. */
 static int set_path(struct call *c, PyObject *env, PyObject *uri, PyObject **app)
@@ -458,7 +475,7 @@ static int set_path(struct call *c, PyObject *env, PyObject *uri, PyObject **app
     if (!mount)
         return 0;
     path = slice_skip(path, mount->prefix.len);
-    if (set_other(env, m->keys[KEY_SCRIPT_NAME], mount->script, m->values[VALUE_EMPTY]))
+    if (set_script(c, env, mount))
         return -1;
     if (has_text(uri, path))
         return PyDict_SetItem(env, m->keys[KEY_PATH_INFO], uri);
@@ -590,6 +607,12 @@ static int set_fields(struct environ_maker *m, PyObject *env, const struct reque
     return err;
 }
 
+static int set_secure(struct environ_maker *m, PyObject *env)
+{
+    int err = PyDict_SetItem(env, m->keys[KEY_URL_SCHEME], m->values[VALUE_HTTPS]);
+    return err | PyDict_SetItem(env, m->keys[KEY_HTTPS], m->values[VALUE_ON]);
+}
+
 static int fill(struct call *c, PyObject *env, PyObject **app)
 {
     struct environ_maker *m = c->wsgi->maker;
@@ -599,8 +622,10 @@ static int fill(struct call *c, PyObject *env, PyObject **app)
     err |= set_method(m, env, r->method);
     err |= set_protocol(m, env, r);
     err |= set_ends(m, env, c->x);
+    if (r->told_port.len)
+        err |= set_new(env, m->keys[KEY_SERVER_PORT], latin1(r->told_port));
     if (slice_eq(r->scheme, SLICE("https")))
-        err |= PyDict_SetItem(env, m->keys[KEY_URL_SCHEME], m->values[VALUE_HTTPS]);
+        err |= set_secure(m, env);
     return err ? err : set_fields(m, env, r);
 }
 

@@ -23,14 +23,13 @@ static struct errors *errors_of(PyObject *self)
 static void log_text(struct errors *e, struct slice text)
 {
     struct log *log = e->voice->log;
-    char id[EXCHANGE_ID + 1] = "-";
+    char id[EXCHANGE_ID + 1];
     const struct exchange *x = PyThread_tss_get(&e->voice->speaking);
-    if (x)
-        exchange_id(x, id);
+    struct slice name = x ? exchange_name(x, id) : SLICE("-");
     if (memchr(text.ptr, '\n', text.len))
-        log_event(log, LOG_ERROR, "wsgi.errors", LOG_STR("id", id), LOG_LINES("text", text));
+        log_event(log, LOG_ERROR, "wsgi.errors", LOG_SLICE("id", name), LOG_LINES("text", text));
     else
-        log_event(log, LOG_ERROR, "wsgi.errors", LOG_STR("id", id), LOG_SLICE("text", text));
+        log_event(log, LOG_ERROR, "wsgi.errors", LOG_SLICE("id", name), LOG_SLICE("text", text));
 }
 
 /* Makes an event of what has gathered. */

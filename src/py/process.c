@@ -50,11 +50,19 @@ static int open_log(struct process *p)
     return 0;
 }
 
+/* A template has no use for it: each of its workers gets its own. */
+static int take_meter(struct process *p, int fd)
+{
+    int err = p->setup.worker ? meter_open(&p->meter, fd, p->board, p->setup.slot) : 0;
+    close(fd);
+    return err;
+}
+
 /* Takes the descriptors in the order that struct setup names. */
 static int take_descriptors(struct process *p, const struct message *m)
 {
     char why[512];
-    unsigned next = p->setup.has_access_log ? 4 : 3;
+    unsigned logs = p->setup.has_access_log ? 2 : 1, next = 2 + logs + (p->setup.has_meter ? 1 : 0);
     if (m->fd_count != next + p->setup.listeners)
         return complain("setup", "the descriptors are not those it names");
     p->error_fd = m->fds[2];
@@ -70,6 +78,8 @@ static int take_descriptors(struct process *p, const struct message *m)
         return complain("configuration has no application", p->setup.app);
     if (!p->board || (p->setup.worker && p->setup.slot >= p->board->count))
         return complain("scoreboard", strerror(errno));
+    if (p->setup.has_meter && take_meter(p, m->fds[2 + logs]))
+        return complain("meter", strerror(errno));
     return open_log(p);
 }
 

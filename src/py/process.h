@@ -6,6 +6,7 @@
 #define PENSTOCK_PY_PROCESS_H
 
 #include "base/log.h"
+#include "base/meter.h"
 #include "base/scoreboard.h"
 #include "config/config.h"
 #include "net/channel.h"
@@ -22,6 +23,7 @@ struct process {
     struct config config;
     const struct app_options *app; /* of config */
     struct scoreboard *board;
+    struct meter meter; /* of a worker, where setup.has_meter */
     struct log log;
     int error_fd;
     int access_fd; /* -1: there is none */

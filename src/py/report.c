@@ -70,13 +70,13 @@ static void emit(struct log *log, const struct exchange *x, enum log_level level
         log_event(log, level, message, LOG_LINES("traceback", lines));
         return;
     }
-    exchange_id(x, id);
+    struct slice name = exchange_name(x, id);
     struct slice request = request_line(&x->request, line);
     if (lines.len)
-        log_event(log, level, message, LOG_SLICE("request", request), LOG_STR("id", id),
+        log_event(log, level, message, LOG_SLICE("request", request), LOG_SLICE("id", name),
                   LOG_LINES("traceback", lines));
     else
-        log_event(log, level, message, LOG_SLICE("request", request), LOG_STR("id", id));
+        log_event(log, level, message, LOG_SLICE("request", request), LOG_SLICE("id", name));
 }
 
 PyObject *report_exception(struct log *log, const struct exchange *x, const char *message)

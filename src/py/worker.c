@@ -57,6 +57,15 @@ static void set_state(struct worker *w, enum worker_state state)
     slot_set(w->slot, state, (uint32_t)state);
 }
 
+/* Listeners came in the order in which the configuration has those of this application. */
+static void find_proxied(const struct process *p, bool proxied[static CHANNEL_FDS])
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < p->config.listen_count && n < p->setup.listeners; i++)
+        if (strcmp(p->config.listen[i].app, p->app->name) == 0)
+            proxied[n++] = p->config.listen[i].proxy_protocol;
+}
+
 static void start_accepting(struct worker *w)
 {
     struct process *p = w->process;
@@ -64,9 +73,12 @@ static void start_accepting(struct worker *w)
         return;
     w->accepting = true;
     uint64_t circle = circle_name(p->setup.app, slot_get(w->slot, generation));
+    bool proxied[CHANNEL_FDS] = {false};
+    find_proxied(p, proxied);
     const struct door_setup setup = {.server = &w->server,
                                      .circle = {p->board, w->slot, circle},
                                      .fds = p->listeners,
+                                     .proxied = proxied,
                                      .count = p->setup.listeners};
     if (door_open(&w->door, &setup))
         log_event(&p->log, LOG_ERROR, "the listeners cannot be watched",
@@ -337,6 +349,9 @@ static int make_server(struct worker *w)
     w->server.slot = w->slot;
     w->server.on_idle = drained;
     w->server.owner = w;
+    w->server.quota.meter = p->setup.has_meter ? &p->meter : NULL;
+    if (client_rules_init(&w->server.rules, p->app))
+        return cannot(w, "forwarded-allow-ips cannot be read");
     return open_access_log(w);
 }
 

@@ -315,6 +315,50 @@ def test_what_kubernetes_sets_beside_a_service_of_that_name(tmp_path, variable):
     assert problems(tmp_path, "a:b", environment={variable: "tcp://10.0.0.1:80"}) == []
 
 
+@pytest.mark.parametrize(
+    ("networks", "found"),
+    [
+        (["10.0.0.0/8"], ["10.0.0.0/8"]),
+        (["127.0.0.1,::1", "unix"], ["127.0.0.1/32", "::1/128", "unix"]),
+        (["*"], ["*"]),
+        ([""], []),
+    ],
+)
+def test_proxies_that_are_believed(tmp_path, networks, found):
+    words = [word for network in networks for word in ("--forwarded-allow-ips", network)]
+    made = make(tmp_path, "a:b", *words)
+    assert made.app["a"]["forwarded-allow-ips"].value == found
+
+
+def test_the_variable_of_gunicorn_and_uvicorn(tmp_path):
+    environment = {"FORWARDED_ALLOW_IPS": "10.0.0.1,10.0.0.2"}
+    made = make(tmp_path, "a:b", environment=environment)
+    assert made.app["a"]["forwarded-allow-ips"].value == ["10.0.0.1/32", "10.0.0.2/32"]
+    made = make(tmp_path, "a:b", "--forwarded-allow-ips=*", environment=environment)
+    assert made.app["a"]["forwarded-allow-ips"].value == ["*"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--forwarded-allow-ips", "10.0.0.1/8"],
+            'forwarded-allow-ips: "10.0.0.1/8" has bits behind its prefix; did you mean "10.0.0.0/8"?',
+        ),
+        (
+            ["--forwarded-allow-ips", "lb.example"],
+            'forwarded-allow-ips: "lb.example" is not an address, a network such as 10.0.0.0/8, unix or *',
+        ),
+        (
+            ["--proxy-protocol"],
+            "proxy-protocol: name the proxies whose PROXY header is believed in forwarded-allow-ips",
+        ),
+    ],
+)
+def test_mistakes_about_proxies(tmp_path, words, said):
+    assert [problem.split(": ", 1)[1] for problem in problems(tmp_path, "a:b", *words)] == [said]
+
+
 def test_every_variable_works(tmp_path):
     venv = tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
@@ -343,6 +387,8 @@ def test_every_variable_works(tmp_path):
         "owner": "root:0",
         "max-descriptors": "64",
         "name": "x",
+        "forwarded-allow-ips": "10.0.0.0/8, ::1",
+        "forwarded-fields": "x-forwarded-for,Forwarded",
         "access-log-format": "%(h)s",
         "pid": "pid",
     }
@@ -417,6 +463,7 @@ def test_the_canonical_configuration_of_one_word(tmp_path, monkeypatch):
                 "path": None,
                 "port": 8000,
                 "reuse-port": False,
+                "proxy-protocol": False,
             }
         ],
         "app": {

@@ -28,7 +28,7 @@ static void describe(const struct proxy_header *h, char *out, size_t size)
     const uint8_t *s = h->source.host, *d = h->destination.host;
 
     switch (h->family) {
-    case PROXY_NOBODY: snprintf(out, size, "nobody"); break;
+    case PROXY_NOBODY: snprintf(out, size, h->local ? "local" : "nobody"); break;
     case PROXY_INET:
         snprintf(out, size, "%d.%d.%d.%d %d %d.%d.%d.%d %d", s[0], s[1], s[2], s[3], h->source.port,
                  d[0], d[1], d[2], d[3], h->destination.port);
@@ -82,8 +82,8 @@ static const struct {
     {BYTES(V2 "\x21\x12\0\x0c" INET_12), 0, INET_WHO},
     {BYTES(V2 "\x21\x21\0\x24" INET6_36), 0, "2001::1 12345 0000::2 443"},
     {BYTES(V2 "\x21\x31\0\xd8" PATH_108("/a/b/c") PATH_108("\0hello")), 0, NULL},
-    {BYTES(V2 "\x20\0\0\0"), 0, "nobody"},
-    {BYTES(V2 "\x20\x11\0\x0c" INET_12), 0, "nobody"},
+    {BYTES(V2 "\x20\0\0\0"), 0, "local"},
+    {BYTES(V2 "\x20\x11\0\x0c" INET_12), 0, "local"},
     {BYTES(V2 "\x21\0\0\x05xxxxx"), 0, "nobody"},
     {BYTES(V2 "\x21\x10\0\x0c" INET_12), 0, "nobody"},
     /* extensions: ALPN, NOOP, one of a custom type; TLS of the client */
