@@ -134,6 +134,8 @@ static void test_request_line(void **state)
     static const struct sample samples[] = {
         {"", "GET / http:/// 1.1 |/"},
         {"REQUEST_METHOD=POST\n", "POST / http:/// 1.1 |/"},
+        {"REQUEST_METHOD=1234567890123456789012345678901234567890123456789012345678901234\n",
+         "1234567890123456789012345678901234567890123456789012345678901234 / http:/// 1.1 |/"},
         {"REQUEST_URI=/a%20b/c?d=%zz&e\n",
          "GET /a%20b/c?d=%zz&e http:///a%20b/c?d=%zz&e 1.1 |/a b/c"},
         {"REQUEST_URI=/a?\n", "GET /a? http:///a? 1.1 |/a"},

@@ -230,6 +230,7 @@ static void test_requests(void **state)
         CASE(REC("\x0c", "\0", "\2", "\1") "xy\0" REC("\xff", "\0", "\0", "\0"),
              " unknown0(12) unknown0(255)"),
         CASE(REC("\x0c", "\1", "\2", "\0") "xy" ABORT("\1"), ""),
+        CASE(REC("\0", "\0", "\0", "\0"), " unknown0(0)"),
         CASE("\1\1\0\1\0\x08", " more"),
         CASE(REC("\1", "\1", "\x08", "\0") "\0\1\0\0\0\0\0", " more"),
     };

@@ -54,6 +54,7 @@ static const struct {
     /* not what the specification asks for */
     CASE("24:" SCGI_1 LENGTH_0 ",", "SCGI_HEAD"),
     CASE("17:" LENGTH_0 ",", "SCGI_HEAD"),
+    CASE("11:A\0001\0" SCGI_1 ",", "SCGI_HEAD"),
     CASE("7:" SCGI_1 ",", "SCGI_HEAD"),
     CASE("24:" LENGTH_0 "SCGI\0002\0,", "SCGI_HEAD"),
     CASE("23:CONTENT_LENGTH\0\0" SCGI_1 ",", "SCGI_HEAD"),
