@@ -28,7 +28,8 @@
 #include "base/errors.h"
 
 enum {
-    TICK_NS = 1000000,
+    TICK_MS = 1,
+    TICK_NS = TICK_MS * 1000000,
     QUIET_TICKS = 20,  /* without a call, before the monitor sleeps */
     STILL_NS = 100000, /* a call that used less CPU in a tick is blocked */
     BURNT_TICKS = 2,   /* with CPU, after which a call gives the loop up */
@@ -92,7 +93,7 @@ void token_submit(struct token *t, struct task *task)
     task->prev = t->last;
     *t->last = task;
     t->last = &task->next;
-    t->queued++;
+    atomic_fetch_add(&t->queued, 1);
 }
 
 bool token_withdraw(struct token *t, struct task *task)
@@ -105,7 +106,7 @@ bool token_withdraw(struct token *t, struct task *task)
     else
         t->last = task->prev;
     task->prev = NULL;
-    t->queued--;
+    atomic_fetch_sub(&t->queued, 1);
     return true;
 }
 
@@ -167,7 +168,8 @@ static bool pass(struct token *t, uint64_t from)
     return passed;
 }
 
-/* A holder's call is likely to block: the loop goes to another hand before it starts. */
+/* A holder's call is likely to block and nobody else can run it: the loop goes on without this
+ * hand. */
 static void give_away(struct hand *h)
 {
     struct token *t = h->token;
@@ -175,6 +177,27 @@ static void give_away(struct hand *h)
     pass(t, atomic_load(&t->state));
     if (word_holder(atomic_load(&t->state)) == MONITOR || atomic_load(&t->asleep))
         wake_monitor(t);
+}
+
+/* Has a parked hand run the first call of the queue, without the loop. False: none is parked. */
+static bool assign(struct token *t)
+{
+    pthread_mutex_lock(&t->lock);
+    struct hand *to = unpark(t);
+    if (to) {
+        to->task = t->first;
+        atomic_fetch_add(&t->detached, 1);
+    } else {
+        want_more(t);
+    }
+    pthread_mutex_unlock(&t->lock);
+    if (!to)
+        return false;
+    token_withdraw(t, t->first);
+    futex_wake(&to->called);
+    if (atomic_load(&t->asleep))
+        wake_monitor(t);
+    return true;
 }
 
 void hand_enter(struct hand *h)
@@ -255,17 +278,32 @@ void hand_ends(struct hand *h, int64_t now)
     }
 }
 
+static struct route *route_of(struct token *t, const struct task *task)
+{
+    return &t->routes[task->route % ROUTES];
+}
+
+static bool is_likely_to_block(struct token *t, const struct task *task)
+{
+    return atomic_load_explicit(&route_of(t, task)->blocks, memory_order_relaxed) >= LIKELY;
+}
+
+static void run_task(struct hand *h, struct task *task)
+{
+    h->route = route_of(h->token, task);
+    h->wall_begun = 0;
+    h->token->ops->run(h, task);
+}
+
 /* False when the token is gone. */
 static bool run_first(struct hand *h)
 {
     struct token *t = h->token;
     struct task *task = t->first;
     token_withdraw(t, task);
-    h->route = &t->routes[task->route % ROUTES];
-    if (atomic_load_explicit(&h->route->blocks, memory_order_relaxed) >= LIKELY && t->most > 1)
+    if (t->most > 1 && is_likely_to_block(t, task))
         give_away(h);
-    h->wall_begun = 0;
-    t->ops->run(h, task);
+    run_task(h, task);
     return h->holds;
 }
 
@@ -274,11 +312,15 @@ static bool run_first(struct hand *h)
 static bool run_calls(struct loop *l)
 {
     struct token *t = l->owner;
-    if (!t->leader)
-        return !atomic_load(&t->wanted);
-    while (t->first)
+    while (t->first) {
+        if (is_likely_to_block(t, t->first) && assign(t))
+            continue;
+        if (!t->leader)
+            return !atomic_load(
+                &t->wanted); /* without Python: a parked hand is to lead, or they wait */
         if (!run_first(t->leader))
             return false;
+    }
     return true;
 }
 
@@ -371,9 +413,12 @@ static void rest(struct token *t, struct watched *w)
     atomic_store(&t->alarm, 0);
 }
 
-/* Lets a parked hand have the token; false when none is there. */
+/* Lets a parked hand have the token if calls wait for one; false when there is no hand or no call.
+ */
 static bool hand_over(struct token *t)
 {
+    if (!t->first)
+        return false;
     pthread_mutex_lock(&t->lock);
     struct hand *to = unpark(t);
     if (to)
@@ -384,13 +429,16 @@ static bool hand_over(struct token *t)
     return to != NULL;
 }
 
-/* No hand is free: the monitor turns the loop, so that bytes, time limits and refusals go on while
- * calls wait. */
+/* No hand was free: the monitor turns the loop, so that bytes, time limits and refusals go on while
+ * calls run. It goes on until there is a call to be made by who holds the loop. What detached calls
+ * post is taken up once a tick. */
 static void lead(struct token *t)
 {
     t->leader = NULL;
     while (!hand_over(t)) {
-        if (t->loop->stop || loop_turn(t->loop, -1) < 0) {
+        bool soon = atomic_load(&t->detached) || loop_has_posted(t->loop);
+        int patience = soon ? TICK_MS : -1;
+        if (t->loop->stop || loop_turn(t->loop, patience) < 0) {
             token_stop(t);
             return;
         }
@@ -431,10 +479,10 @@ static void join_crew(struct token *t, struct hand *h)
     pthread_mutex_unlock(&t->lock);
 }
 
-enum turn { TURN_LEAD, TURN_LEAVE, TURN_ERRAND };
+enum turn { TURN_LEAD, TURN_LEAVE, TURN_ERRAND, TURN_TASK };
 
 /* Under the lock: what nobody has is taken, else the hand is parked. */
-static enum turn take_or_park(struct hand *h, bool *led)
+static enum turn take_or_park(struct hand *h, bool *awaited)
 {
     struct token *t = h->token;
     uint64_t now = atomic_load(&t->state);
@@ -445,7 +493,7 @@ static enum turn take_or_park(struct hand *h, bool *led)
         return TURN_LEAD;
     }
     park(t, h);
-    *led = word_holder(now) == MONITOR;
+    *awaited = word_holder(now) == MONITOR && atomic_load(&t->queued) > 0;
     return TURN_ERRAND;
 }
 
@@ -454,24 +502,24 @@ static enum turn look_why(struct hand *h)
 {
     struct token *t = h->token;
     pthread_mutex_lock(&t->lock);
-    bool errand = h->sent;
+    bool errand = h->sent, task = h->task;
     h->sent = false;
     pthread_mutex_unlock(&t->lock);
-    if (errand)
-        return TURN_ERRAND;
+    if (errand || task)
+        return errand ? TURN_ERRAND : TURN_TASK;
     return word_holder(atomic_load(&t->state)) == h->index ? TURN_LEAD : TURN_LEAVE;
 }
 
 static enum turn wait_parked(struct hand *h)
 {
     struct token *t = h->token;
-    bool led = false;
+    bool awaited = false;
     pthread_mutex_lock(&t->lock);
-    enum turn turn = take_or_park(h, &led);
+    enum turn turn = take_or_park(h, &awaited);
     pthread_mutex_unlock(&t->lock);
     if (turn != TURN_ERRAND)
         return turn;
-    if (led)
+    if (awaited)
         loop_wake(t->loop);
     while (!atomic_load(&h->called))
         futex_wait(&h->called, 0, NULL);
@@ -479,13 +527,28 @@ static enum turn wait_parked(struct hand *h)
     return look_why(h);
 }
 
-/* Parks until it is this hand's turn. False: everybody is to leave. */
+/* Runs the call it was assigned, without the loop. */
+static void run_assigned(struct hand *h)
+{
+    struct task *task = h->task;
+    h->task = NULL;
+    h->holds = false;
+    run_task(h, task);
+    atomic_fetch_sub(&h->token->detached, 1);
+}
+
+/* Parks until it is this hand's turn to lead, and does meanwhile what it is woken for. False:
+ * everybody is to leave. */
 static bool wait_for_turn(struct hand *h)
 {
-    enum turn turn;
-    while ((turn = wait_parked(h)) == TURN_ERRAND)
-        h->token->ops->errand(h);
-    return turn == TURN_LEAD;
+    for (;;) {
+        switch (wait_parked(h)) {
+        case TURN_LEAD: return true;
+        case TURN_LEAVE: return false;
+        case TURN_ERRAND: h->token->ops->errand(h); break;
+        case TURN_TASK: run_assigned(h); break;
+        }
+    }
 }
 
 bool token_errand(struct token *t, struct hand *h)

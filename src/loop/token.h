@@ -61,9 +61,10 @@ struct route {
 struct hand {
     struct token *token;
     struct hand *parked_next;
-    bool sent;               /* it is to do an errand when it wakes; under the token's lock */
-    clockid_t cpu;           /* its thread's CPU clock */
-    pid_t thread;            /* as the kernel names it */
+    struct task *task; /* it is to run this without the token; written under the token's lock */
+    bool sent;         /* it is to do an errand when it wakes; under the token's lock */
+    clockid_t cpu;     /* its thread's CPU clock */
+    pid_t thread;      /* as the kernel names it */
     _Atomic uint32_t called; /* futex: 1 when it is to wake */
     uint32_t index;
     uint64_t sequence;   /* of the call it entered last */
@@ -91,9 +92,9 @@ struct token {
     _Atomic uint32_t left; /* hands that have ended; a futex */
     bool spawning;         /* a thread was started and has not joined yet */
     pthread_t monitor;
-    struct hand *leader;        /* who turns the loop; NULL: the monitor. The holder's */
-    struct task *first, **last; /* the queue: the holder's */
-    unsigned queued;
+    struct hand *leader;         /* who turns the loop; NULL: the monitor. The holder's */
+    struct task *first, **last;  /* the queue: the holder's */
+    _Atomic unsigned queued;     /* calls in it; the holder changes it */
     struct route routes[ROUTES]; /* any hand's; a lost update costs nothing */
     void *owner;
 };
