@@ -49,6 +49,15 @@ def load(options: Mapping[str, object]) -> object:
     return load_application(options)
 
 
+def look(before: frozenset[tuple[int, str]] | None) -> object:
+    """Return what is open and runs, for a later call, or, given that, what cannot be shared of what came since."""
+    from penstock import _preload
+
+    if before is None:
+        return _preload.snapshot()
+    return _preload.left_behind(before)
+
+
 def main() -> int:
     """Live as a worker or template and return the exit status."""
     role = sys.argv[1]
@@ -72,8 +81,8 @@ def main() -> int:
         from penstock._load import check
 
         return check()
-    serve: Callable[[str, Callable[[Mapping[str, object]], object]], int] = core.serve
-    return serve(role, load)
+    serve: Callable[..., int] = core.serve
+    return serve(role, load, look)
 
 
 if __name__ == "__main__":

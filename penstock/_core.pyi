@@ -10,5 +10,10 @@ class FileWrapper:
     def __next__(self) -> bytes: ...
     def close(self) -> object: ...
 
-def serve(role: str, load: Callable[[Mapping[str, object]], object], /) -> int:
+def serve(
+    role: str,
+    load: Callable[[Mapping[str, object]], object],
+    look: Callable[[frozenset[tuple[int, str]] | None], object],
+    /,
+) -> int:
     """Live as a worker or template on the channel of descriptor 3; return the exit status."""

@@ -35,11 +35,14 @@ def configuration(line: CommandLine) -> config.Configuration:
 
 
 def run(line: CommandLine) -> int:
-    """Become the master."""
-    from penstock import launch
+    """Become the master, or give a running one its new configuration."""
+    from penstock import handback, launch
 
     made = configuration(line)
     refuse_foreign_users(made)
+    if handback.is_wanted():
+        handback.write(launch.canonical_bytes(made))
+        return WELL
     try:
         launch.become_master(made)
     except launch.NotInstalledError as error:

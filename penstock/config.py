@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penstock import addresses, inherited, machine, tomlfile
+from penstock import addresses, handback, inherited, machine, tomlfile
 from penstock.options import (
     AUTO,
     Option,
@@ -174,12 +174,14 @@ class _Maker:
         for name, option in table().items():
             if option.scope == "server" and option.becomes is None:
                 server[name] = self.setting(option, None)
-        terminal = os.isatty(2)
+        terminal = handback.terminal()
         if server["access-log"].source is Source.DEFAULT and terminal:
             server["access-log"] = Setting("-", "default on a terminal")
         server["package"] = Setting(str(Path(__file__).resolve().parent))
         server["config-file"] = Setting(None if self.file is None else str(self.file.path))
         server["terminal"] = Setting(terminal)
+        server["launcher"] = Setting(list(handback.command()))
+        server["launch-directory"] = Setting(handback.directory(self.platform))
         for name in ("access-log", "error-log", "pid"):
             path = server[name].value
             trouble = (
@@ -355,8 +357,8 @@ class _Maker:
             if self.file.listen and not found:
                 return []
         passed = inherited.passed(self.platform)
-        if not found and passed:
-            places = [f"fd://{one.number}" for one in passed]
+        places = [f"fd://{one.number}" for one in passed] or handback.passed(self.platform)
+        if not found and places:
             return _bound(Setting(places, "LISTEN_FDS", Source.PLATFORM))
         port = self.platform.get("PORT")
         if not found and port:

@@ -36,6 +36,7 @@ enum {
     STUCK = 20,             /* for which a connection may wait while none is accepted */
     REST = 100,             /* milliseconds without accepting when even the reserve is gone */
     COMPLAIN_EVERY = 60000, /* milliseconds */
+    SWEEP = 1000,           /* milliseconds at most for what is queued when the door closes */
 };
 
 /* Whether to accept
@@ -394,6 +395,19 @@ int door_open(struct door *d, const struct door_setup *setup)
     d->changed = true;
     d->server->loop->settle = &d->settle;
     return 0;
+}
+
+/* Unwatched first: who comes later wakes others. */
+void door_sweep(struct door *d)
+{
+    int64_t end = clock_ns() + (int64_t)SWEEP * 1000000;
+    if (!d->server)
+        return;
+    unwatch_all(d);
+    for (unsigned i = 0; i < d->count; i++)
+        while (clock_ns() < end && take(&d->acceptors[i]))
+            continue;
+    door_close(d);
 }
 
 void door_close(struct door *d)

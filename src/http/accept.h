@@ -55,6 +55,10 @@ struct door_setup {
 /* Begins to accept. Returns 0, -ERR_MEMORY or -ERR_SYSTEM, and then the door is closed. */
 int door_open(struct door *d, const struct door_setup *setup);
 
+/* Takes what is queued by now, for at most a second, and stops: no connection is left that this
+ * worker alone was woken for. */
+void door_sweep(struct door *d);
+
 /* Stops; the sockets are taken out of epoll first, since the master and other workers still hold
  * them. Nothing if it is closed or was never opened (all zero). */
 void door_close(struct door *d);

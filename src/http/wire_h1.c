@@ -473,7 +473,7 @@ static bool h1_body(struct h1_conn *c)
 static bool next_request(struct h1_conn *c)
 {
     h1_end(c);
-    enter(c, c->keep_alive && !c->server->draining ? H1_IDLE : H1_LINGER);
+    enter(c, c->keep_alive ? H1_IDLE : H1_LINGER);
     return true;
 }
 
@@ -747,20 +747,37 @@ static void h1_back(struct deferred *d)
     take_events(c, events);
 }
 
+/* Whose response has begun without saying that it is the last may send one more request: keep_alive
+ * is for the next response to decide. */
 static void h1_drain(struct link *l)
 {
     struct h1_conn *c = container_of(l, struct h1_conn, link);
     if (is_away(c))
         return; /* it looks by itself when it ends */
-    c->keep_alive = false;
     if (c->state == H1_IDLE)
         enter(c, H1_IDLE);
     timer_set(&c->server->loop->timers, &c->timer, h1_deadline(c));
 }
 
+static void log_cut(const struct h1_conn *c)
+{
+    const struct h1_exchange *hx = c->x;
+    char id[EXCHANGE_ID + 1], peer[ADDRESS_TEXT];
+    if (!hx || !hx->x.request.method.len || (!is_away(c) && hx->finished))
+        return;
+    exchange_id(&hx->x, id);
+    address_text(&c->ends.peer, peer);
+    log_event(c->server->log, LOG_WARN, "a request is cut: the worker leaves",
+              LOG_SLICE("method", hx->x.request.method), LOG_SLICE("target", hx->x.request.target),
+              LOG_STR("id", id), LOG_STR("peer", peer),
+              LOG_NUM("age_ms", loop_now(c->server->loop) - c->since));
+}
+
 static void h1_cut(struct link *l)
 {
     struct h1_conn *c = container_of(l, struct h1_conn, link);
+    if (!c->doomed && !c->lost)
+        log_cut(c);
     if (is_away(c)) {
         c->doomed = true;
         shutdown(c->watch.fd, SHUT_RDWR);

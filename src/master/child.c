@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/container.h"
+#include "master/edition.h"
 #include "master/master.h"
 #include "master/report.h"
 #include "master/spawn.h"
@@ -50,7 +51,7 @@ static struct loop *loop_of(const struct child *c)
 
 static struct log *log_of(const struct child *c)
 {
-    return &master_of(c)->logs.log;
+    return master_log(master_of(c));
 }
 
 static const struct app_options *app_of(const struct child *c)
@@ -60,7 +61,7 @@ static const struct app_options *app_of(const struct child *c)
 
 static struct slot *slot_of(const struct child *c)
 {
-    return &master_of(c)->board->slots[c->slot];
+    return &c->generation->edition->board->slots[c->slot];
 }
 
 const char *child_role(const struct child *c)
@@ -84,6 +85,12 @@ const char *child_state_name(enum child_state state)
 bool child_is_here(const struct child *c)
 {
     return c->state != CHILD_ABSENT && c->state != CHILD_RESTING;
+}
+
+bool child_accepts(const struct child *c)
+{
+    return c->kind == CHILD_WORKER &&
+           (c->state == CHILD_SERVING || (c->state == CHILD_DRAINING && !c->closed));
 }
 
 /* Whether it should listen to us and cannot: it has closed its channel. */
@@ -146,6 +153,7 @@ static int open_channel(struct child *c, int *end)
 
     c->begun = loop_now(loop_of(c));
     c->ready = 0;
+    c->leaves = c->closed = c->retires = c->excused = false;
     if (channel_pair(ends) < 0)
         return -ERR_SYSTEM;
     c->channel.fd = ends[0];
@@ -166,7 +174,7 @@ static void fill_slot(struct child *c)
         return;
     s = slot_of(c);
     slot_set(s, pid, c->pid);
-    slot_set(s, generation, c->generation->number);
+    slot_set(s, generation, c->generation->edition->number);
     slot_set(s, started, c->begun);
     slot_set(s, state, WORKER_STARTING);
 }
@@ -215,7 +223,7 @@ void child_spawn(struct child *c)
 {
     struct master *m = master_of(c);
     struct spawn_order order = {.app = app_of(c),
-                                .package = m->config.server.package,
+                                .package = c->generation->edition->config.server.package,
                                 .role = child_role(c),
                                 .files = m->files,
                                 .log = log_of(c)};
@@ -331,6 +339,7 @@ void child_kill(struct child *c)
  * disposition until an application says otherwise. */
 void child_stop(struct child *c)
 {
+    c->leaves = true;
     switch (c->state) {
     case CHILD_ABSENT:
     case CHILD_STOPPING:
@@ -349,6 +358,7 @@ void child_stop(struct child *c)
 
 void child_drain(struct child *c)
 {
+    c->leaves = true;
     switch (c->state) {
     case CHILD_READY:
     case CHILD_SERVING:
@@ -372,7 +382,7 @@ void child_drain(struct child *c)
 
 void child_reopen(struct child *c)
 {
-    const struct logs *l = &master_of(c)->logs;
+    const struct logs *l = &c->generation->edition->logs;
 
     switch (c->state) {
     case CHILD_STARTING:
@@ -398,23 +408,24 @@ static void misbehaved(struct child *c, const char *how)
 /* Tells the child who it is, and hands over what it needs. */
 static void send_setup(struct child *c)
 {
-    struct master *m = master_of(c);
+    const struct edition *e = c->generation->edition;
     struct setup setup = {.version = CHANNEL_VERSION,
                           .slot = c->slot,
                           .worker = c->number,
-                          .has_access_log = logs_count(&m->logs) == 2,
-                          .has_meter = m->meter_fd >= 0,
-                          .master = (uint32_t)getpid()};
-    int fds[CHANNEL_FDS] = {m->config_fd, m->board_fd, m->logs.fds[0], m->logs.fds[1]};
-    unsigned count = 2 + logs_count(&m->logs);
+                          .has_access_log = logs_count(&e->logs) == 2,
+                          .has_meter = e->meter_fd >= 0,
+                          .master = (uint32_t)getpid(),
+                          .unfit = c->generation->unfit};
+    int fds[CHANNEL_FDS] = {e->config_fd, e->board_fd, e->logs.fds[0], e->logs.fds[1]};
+    unsigned count = 2 + logs_count(&e->logs);
     int result;
 
     if (setup.has_meter)
-        fds[count++] = m->meter_fd;
+        fds[count++] = e->meter_fd;
     snprintf(setup.app, sizeof setup.app, "%s", app_of(c)->name);
     if (c->kind == CHILD_WORKER)
         setup.listeners =
-            listeners_of(&m->listeners, app_of(c)->name, fds + count, CHANNEL_FDS - count);
+            listeners_of(&e->listeners, app_of(c)->name, fds + count, CHANNEL_FDS - count);
     result = channel_send(c->channel.fd, MESSAGE_SETUP, &setup, sizeof setup, fds,
                           count + setup.listeners);
     if (result < 0 && result != -ERR_CLOSED) /* which its end follows */
@@ -466,17 +477,43 @@ static void take_ready(struct child *c, const struct message *m)
     generation_child_ready(c);
 }
 
+/* Its application cannot be shared: it leaves, and a template comes that does not import it. */
+static void take_unfit(struct child *c)
+{
+    if (c->state != CHILD_STARTING || c->kind != CHILD_TEMPLATE)
+        misbehaved(c, "an unexpected UNFIT");
+    else
+        generation_child_unfit(c);
+}
+
+static void take_retire(struct child *c)
+{
+    if (c->state != CHILD_SERVING || c->kind != CHILD_WORKER)
+        misbehaved(c, "an unexpected RETIRE");
+    else
+        generation_child_retires(c);
+}
+
+static void take_closed(struct child *c)
+{
+    c->closed = true;
+    generation_child_closed(c);
+}
+
 static void take_message(struct child *c, const struct message *m)
 {
     bool leaves = c->state == CHILD_STOPPING || c->state == CHILD_DRAINING;
 
     for (unsigned i = 0; i < m->fd_count; i++)
         close(m->fds[i]);
-    if (leaves)
+    if (leaves && m->kind != MESSAGE_CLOSED)
         return; /* its word crossed our order */
     switch (m->kind) {
     case MESSAGE_HELLO: take_hello(c, m); return;
     case MESSAGE_READY: take_ready(c, m); return;
+    case MESSAGE_UNFIT: take_unfit(c); return;
+    case MESSAGE_RETIRE: take_retire(c); return;
+    case MESSAGE_CLOSED: take_closed(c); return;
     case MESSAGE_SETUP:
     case MESSAGE_FORK:
     case MESSAGE_ACCEPT:
@@ -549,7 +586,9 @@ static void timer_fired(struct timer *t)
         too_late(c, LOG_ERROR, "a process is not ready after start-timeout and is killed");
         return;
     case CHILD_DRAINING:
-        too_late(c, LOG_ERROR, "a worker is not done after graceful-timeout and is killed");
+        report_event(c, LOG_WARN,
+                     "a worker is not done after graceful-timeout: what it does is cut");
+        child_stop(c);
         return;
     case CHILD_STOPPING: too_late(c, LOG_INFO, "a process has not left and is killed"); return;
     case CHILD_KILLED:
@@ -566,13 +605,21 @@ void child_ended(struct child *c, const siginfo_t *how)
            how->si_code == CLD_EXITED && how->si_status == EXIT_IMPORT ? EXIT_IMPORT : EXIT_START);
 }
 
-void child_init(struct child *c, struct generation *g, enum child_kind kind, uint32_t number)
+void child_init(struct child *c, struct generation *g, enum child_kind kind, uint32_t slot)
 {
     *c = (struct child){.generation = g,
                         .kind = kind,
-                        .number = number,
-                        .slot = g->first_slot + number - (number > 0),
+                        .slot = slot,
                         .pidfd = -1,
                         .channel = {.fd = -1, .ready = channel_ready},
                         .timer = {.deadline = TIMER_NEVER, .fire = timer_fired}};
+}
+
+/* A process that is left behind at the end of the master is not waited for. */
+void child_free(struct child *c)
+{
+    close_channel(c);
+    if (c->pidfd >= 0)
+        close(c->pidfd);
+    timer_remove(&loop_of(c)->timers, &c->timer);
 }

@@ -39,21 +39,29 @@ struct child {
     struct generation *generation;
     enum child_kind kind;
     uint32_t number; /* of a worker within its application, from 1; 0: a template */
-    uint32_t slot;   /* in the scoreboard: a worker's */
+    uint32_t slot;   /* in the scoreboard: the place's */
     enum child_state state;
-    int64_t since;        /* when it came to this state */
-    int64_t begun;        /* when this process was asked for */
-    int64_t ready;        /* when it was ready; 0: not yet */
-    pid_t pid;            /* 0: not known */
-    ino_t far_end;        /* the inode of its end of the channel, until its pid is known */
-    int pidfd;            /* -1: not known */
-    struct watch channel; /* fd -1: closed */
+    bool leaves;            /* it was told to, and is not missed when it does */
+    bool closed;            /* it accepts nothing any more */
+    bool retires;           /* it has served for long enough */
+    bool excused;           /* its end is no failure, even at the start */
+    struct child *replaces; /* whose successor it is, until it is ready */
+    int64_t since;          /* when it came to this state */
+    int64_t begun;          /* when this process was asked for */
+    int64_t ready;          /* when it was ready; 0: not yet */
+    pid_t pid;              /* 0: not known */
+    ino_t far_end;          /* the inode of its end of the channel, until its pid is known */
+    int pidfd;              /* -1: not known */
+    struct watch channel;   /* fd -1: closed */
     struct timer timer;
     struct backoff backoff;
     int64_t rest; /* how long it is to rest */
 };
 
-void child_init(struct child *c, struct generation *g, enum child_kind kind, uint32_t number);
+void child_init(struct child *c, struct generation *g, enum child_kind kind, uint32_t slot);
+
+/* Takes an empty place out of the loop. */
+void child_free(struct child *c);
 
 /* Fills the place: executes a process, or has the template fork one. What fails is as if the
  * process had died at once. */
@@ -70,8 +78,9 @@ void child_stop(struct child *c);
 void child_kill(struct child *c);
 void child_reopen(struct child *c); /* hands over the reopened log files */
 
-/* Whether there is a process. */
+/* Whether there is a process; whether it may still accept connections. */
 bool child_is_here(const struct child *c);
+bool child_accepts(const struct child *c);
 
 /* Receives what a forked worker has said that is not known yet: it may have ended since. */
 void child_hear(struct child *c);

@@ -52,14 +52,6 @@ static int settle_descriptors(int config_fd)
     return fcntl(SPAWN_CHANNEL, F_SETFD, FD_CLOEXEC) < 0 ? -1 : moved;
 }
 
-static void show_title(char **argv, const struct config *c)
-{
-    char title[128];
-
-    snprintf(title, sizeof title, "%s: master", c->server.name);
-    title_set(argv, title);
-}
-
 int main(int argc, char **argv)
 {
     int config_fd = parse_arguments(argc, argv);
@@ -77,10 +69,9 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     status = master_configure(&master, config_fd);
-    if (status == EXIT_WELL) {
-        show_title(argv, &master.config);
+    title_open(&master.title, argv);
+    if (status == EXIT_WELL)
         status = master_open(&master);
-    }
     if (status == EXIT_WELL)
         status = master_run(&master);
     master_close(&master);

@@ -4,36 +4,43 @@
 
 #include <sys/resource.h>
 
-#include "base/scoreboard.h"
-#include "config/config.h"
 #include "loop/loop.h"
 #include "loop/signals.h"
-#include "master/generation.h"
-#include "master/listeners.h"
-#include "master/logs.h"
+#include "master/checker.h"
+#include "master/edition.h"
+#include "master/orders.h"
 #include "master/pidfile.h"
+#include "master/title.h"
 
-enum master_state { MASTER_STARTING, MASTER_SERVING, MASTER_DRAINING, MASTER_STOPPING };
+enum { MASTER_WHY = CHECKER_WORDS };
 
 struct master {
     struct loop loop;
     struct signals signals;
-    struct logs logs;
+    struct log *log;        /* of the edition that serves, or starts first */
     struct timer log_retry; /* for lines that could not be written at once */
-    struct config config;
-    int config_fd; /* -1: not open; so for the next */
-    int board_fd;
-    struct scoreboard *board;
-    int meter_fd; /* -1: no application has a limit for each client */
-    struct listeners listeners;
+    struct title title;
+    struct listener *listeners; /* all that are open, whoever uses them */
     struct pidfile pidfile;
-    struct rlimit files; /* the limit of descriptors that the master found */
-    struct generation *generations;
-    unsigned generation_count;
+    struct pidfile next_pidfile; /* of the edition that is tried, where it is another */
+    struct rlimit files;         /* the limit of descriptors that the master found */
+    struct checker checker;
+    int checked;              /* the configuration that it handed back; -1: none */
+    struct edition *editions; /* all that are left, the newest first */
+    struct edition *current;  /* which serves; NULL: none yet */
+    struct edition *trial;    /* which starts; NULL: none */
+    uint32_t edition_count;
     struct deferred reaper;
     enum master_state state;
-    enum exit_status status; /* with which the server ends */
+    enum exit_status failure; /* of the trial */
+    enum exit_status status;  /* with which the server ends */
+    char why[MASTER_WHY];     /* a reload was refused */
 };
+
+static inline struct log *master_log(const struct master *m)
+{
+    return m->log;
+}
 
 /* The steps of main(), in their order. What can fail returns EXIT_WELL or what to exit with, and
  * has said why. master_close() undoes whatever was done. */
@@ -42,10 +49,10 @@ enum exit_status master_open(struct master *m);
 enum exit_status master_run(struct master *m);
 void master_close(struct master *m);
 
-/* What generations report: one serves; one has failed before it ever served; one has no process
- * left. */
-void master_generation_serves(struct master *m);
-void master_generation_failed(struct master *m, enum exit_status status);
-void master_generation_left(struct master *m);
+/* What editions report: one is ready to serve; one has failed before it ever was; one that leaves
+ * has no process left. */
+void master_edition_ready(struct master *m, struct edition *e);
+void master_edition_failed(struct master *m, struct edition *e, enum exit_status status);
+void master_edition_left(struct master *m, struct edition *e);
 
 #endif

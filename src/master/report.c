@@ -22,12 +22,12 @@ struct log_field report_role(const struct child *c)
 
 static struct log *log_of(const struct child *c)
 {
-    return &c->generation->master->logs.log;
+    return master_log(c->generation->master);
 }
 
 static const struct slot *slot_of(const struct child *c)
 {
-    return &c->generation->master->board->slots[c->slot];
+    return &c->generation->edition->board->slots[c->slot];
 }
 
 void report_event(const struct child *c, enum log_level level, const char *what)
@@ -76,7 +76,7 @@ static bool was_told(const struct child *c)
 
 void report_end(const struct child *c, const siginfo_t *how)
 {
-    bool told = was_told(c), worker = c->kind == CHILD_WORKER;
+    bool told = was_told(c) || c->excused, worker = c->kind == CHILD_WORKER;
     int64_t now = loop_now(&c->generation->master->loop);
     const struct slot *s = slot_of(c);
     char text[48];
@@ -91,22 +91,23 @@ void report_end(const struct child *c, const siginfo_t *how)
 }
 
 /* "http://127.0.0.1:8000", or the address of a Unix socket as it is. */
-static void url_of(const struct listener *l, char *out, size_t size)
+static void url_of(const struct post *p, char *out, size_t size)
 {
+    const struct address *a = &p->listener->spec.address;
     char text[ADDRESS_TEXT];
 
-    address_text(&l->spec.address, text);
-    snprintf(out, size, "%s%s", address_is_unix(&l->spec.address) ? "" : "http://", text);
+    address_text(a, text);
+    snprintf(out, size, "%s%s", address_is_unix(a) ? "" : "http://", text);
 }
 
-static void log_listener(struct master *m, const struct listener *l)
+static void log_listener(struct log *log, const struct edition *e, const struct post *p)
 {
-    const struct app_options *app = config_app(&m->config, l->app);
+    const struct app_options *app = config_app(&e->config, p->options->app);
     char url[ADDRESS_TEXT + 8];
 
-    url_of(l, url, sizeof url);
-    log_event(&m->logs.log, LOG_INFO, "serving", LOG_STR("address", url), LOG_STR("app", l->app),
-              LOG_NUM("workers", app->workers));
+    url_of(p, url, sizeof url);
+    log_event(log, LOG_INFO, "serving", LOG_STR("address", url), LOG_STR("app", app->name),
+              LOG_NUM("workers", app->workers), LOG_NUM("generation", e->number));
 }
 
 static void put_line(struct sink *s, const char *text)
@@ -117,36 +118,38 @@ static void put_line(struct sink *s, const char *text)
     sink_put(s, slice_of(line, (size_t)len));
 }
 
-static void put_listener(struct sink *s, const struct master *m, const struct listener *l)
+static void put_listener(struct sink *s, const struct edition *e, const struct post *p)
 {
-    const struct app_options *app = config_app(&m->config, l->app);
+    const struct app_options *app = config_app(&e->config, p->options->app);
     const char *what = app->module ? app->module : app->file ? app->file : app->name;
     char url[ADDRESS_TEXT + 8], line[512];
 
-    url_of(l, url, sizeof url);
+    url_of(p, url, sizeof url);
     snprintf(line, sizeof line, "  %s   %.80s (WSGI), %d worker%s", url, what, (int)app->workers,
              app->workers == 1 ? "" : "s");
     put_line(s, line);
 }
 
-static void show_banner(const struct master *m)
+static void show_banner(const struct edition *e)
 {
     struct sink s;
 
     sink_open(&s, STDERR_FILENO, BANNER_CAP);
     put_line(&s, "penstock " PENSTOCK_VERSION);
-    for (unsigned i = 0; i < m->listeners.count; i++)
-        put_listener(&s, m, &m->listeners.items[i]);
+    for (unsigned i = 0; i < e->listeners.count; i++)
+        put_listener(&s, e, &e->listeners.items[i]);
     put_line(&s, "  Ctrl-C stops it");
     sink_close(&s, BANNER_PATIENCE);
 }
 
 void report_serving(struct master *m)
 {
-    if (m->config.server.terminal) {
-        show_banner(m);
+    const struct edition *e = m->current;
+
+    if (e->config.server.terminal) {
+        show_banner(e);
         return;
     }
-    for (unsigned i = 0; i < m->listeners.count; i++)
-        log_listener(m, &m->listeners.items[i]);
+    for (unsigned i = 0; i < e->listeners.count; i++)
+        log_listener(m->log, e, &e->listeners.items[i]);
 }

@@ -32,18 +32,21 @@ static int move_environment(const char *start, const char *limit)
     return 1;
 }
 
-void title_set(char **argv, const char *title)
+void title_open(struct title *t, char **argv)
 {
-    char *start = argv[0];
-    size_t arguments = extent(start, argv);
-    size_t room = arguments + extent(start + arguments, environ);
-    size_t len = strlen(title);
+    t->start = argv[0];
+    t->arguments = extent(t->start, argv);
+    t->room = t->arguments + extent(t->start + t->arguments, environ);
+}
 
-    if (len + 1 > room)
-        len = room - 1;
-    if (len >= arguments && !move_environment(start, start + len + 1))
-        len = arguments - 1;
-    memset(start, 0, arguments);
-    memcpy(start, title, len);
-    start[len] = '\0';
+void title_show(const struct title *t, const char *text)
+{
+    size_t len = strlen(text);
+
+    if (len + 1 > t->room)
+        len = t->room - 1;
+    if (len >= t->arguments && !move_environment(t->start, t->start + len + 1))
+        len = t->arguments - 1;
+    memset(t->start, 0, len >= t->arguments ? len + 1 : t->arguments);
+    memcpy(t->start, text, len);
 }

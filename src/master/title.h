@@ -2,9 +2,18 @@
 #ifndef PENSTOCK_MASTER_TITLE_H
 #define PENSTOCK_MASTER_TITLE_H
 
-/* Shows `title` instead of the arguments that main() got, cut to the room that arguments and
- * environment had. To be called once; argv must not be used afterwards. The environment stays as it
- * was. */
-void title_set(char **argv, const char *title);
+#include <stddef.h>
+
+/* Where a title is written: over the arguments and, where that is longer, the environment. */
+struct title {
+    char *start;
+    size_t arguments, room;
+};
+
+/* Takes over the arguments that main() got; they must not be used once a title was shown. */
+void title_open(struct title *t, char **argv);
+
+/* Shows `text`, cut to the room there is. The environment stays as it was. */
+void title_show(const struct title *t, const char *text);
 
 #endif

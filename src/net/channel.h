@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CHANNEL_VERSION = 2, CHANNEL_PAYLOAD = 4096, CHANNEL_FDS = 128 };
+enum { CHANNEL_VERSION = 3, CHANNEL_PAYLOAD = 4096, CHANNEL_FDS = 128 };
 
 /* MESSAGE(name, who sends it to whom, what it means) */
 #define MESSAGE_MAP(X)                                                                             \
@@ -23,7 +23,11 @@ enum { CHANNEL_VERSION = 2, CHANNEL_PAYLOAD = 4096, CHANNEL_FDS = 128 };
     X(STOP, "master to child", "leave now")                                                        \
     X(LOGS, "master to child", "the descriptors of the reopened error and access log")             \
     X(HELLO, "child to master", "struct hello; sent first by whoever has a channel of its own")    \
-    X(READY, "child to master", "the application is loaded (worker) or forks are taken (template)")
+    X(READY, "child to master",                                                                    \
+      "the application is loaded (worker) or forks are taken (template)")                          \
+    X(CLOSED, "worker to master", "it accepts nothing any more: all that was queued is taken")     \
+    X(RETIRE, "worker to master", "it has served for long enough: somebody is to take its place")  \
+    X(UNFIT, "template to master", "the application it has imported cannot be shared: it leaves")
 
 #define MESSAGE_ENUM(name, way, text) MESSAGE_##name,
 enum message_kind { MESSAGE_MAP(MESSAGE_ENUM) MESSAGE_COUNT };
@@ -40,6 +44,7 @@ struct setup {
     uint32_t has_access_log;
     uint32_t has_meter;
     uint32_t master; /* pid, to see after re-parenting whether it is still there */
+    uint32_t unfit;  /* the application cannot be shared: workers import it for themselves */
     char app[64];    /* whose name in the configuration, NUL-terminated */
 };
 

@@ -12,32 +12,32 @@
 
 enum { CHANNEL = 3 }; /* the descriptor the master leaves its children */
 
-static int run(PyObject *module, PyObject *load)
+static int run(PyObject *module, PyObject *load, PyObject *look)
 {
     struct process *p = calloc(1, sizeof *p); /* never freed: see worker.c */
     int status = p ? process_begin(p, CHANNEL) : EXIT_START;
     if (status)
         return status;
     if (!p->setup.worker)
-        return template_run(p, module, load);
+        return template_run(&(struct template_setup){p, module, load, look});
     return worker_run(&(struct worker_setup){.process = p, .module = module, .load = load});
 }
 
 static PyObject *serve(PyObject *module, PyObject *args)
 {
     const char *role;
-    PyObject *load;
+    PyObject *load, *look;
     char title[64];
-    if (!PyArg_ParseTuple(args, "sO:serve", &role, &load))
+    if (!PyArg_ParseTuple(args, "sOO:serve", &role, &load, &look))
         return NULL;
     snprintf(title, sizeof title, "penstock: %s starts", role);
     title_set(title);
-    return PyLong_FromLong(run(module, load));
+    return PyLong_FromLong(run(module, load, look));
 }
 
 static PyMethodDef methods[] = {
     {"serve", serve, METH_VARARGS,
-     "serve(role, load, /)\n--\n\n"
+     "serve(role, load, look, /)\n--\n\n"
      "Live as a worker or template on the channel of descriptor 3; return the exit status."},
     {NULL, NULL, 0, NULL},
 };

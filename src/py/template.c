@@ -6,8 +6,10 @@
  * Python's own hooks for fork run, once, in the worker and in the template.
  *
  * With preload the application is imported here, and the collector is told to leave what exists
- * alone, so that its marks do not copy shared pages. The template has no loop, and never touches a
- * listening socket. */
+ * alone, so that its marks do not copy shared pages. With preload auto the template then looks at
+ * what the import left behind (penstock/_preload.py); where that cannot be shared it tells the
+ * master so and leaves, and the next template does not import. The template has no loop, and never
+ * touches a listening socket. */
 #include "py/template.h"
 
 #include <poll.h>
@@ -115,6 +117,9 @@ static int obey(struct process *p, struct worker_setup *setup, const struct mess
     case MESSAGE_SETUP:
     case MESSAGE_HELLO:
     case MESSAGE_READY:
+    case MESSAGE_CLOSED:
+    case MESSAGE_RETIRE:
+    case MESSAGE_UNFIT:
     case MESSAGE_COUNT: return -1;
     }
     return -1;
@@ -141,17 +146,89 @@ static int take_orders(struct process *p, struct worker_setup *setup)
     return status;
 }
 
-int template_run(struct process *p, PyObject *module, PyObject *load)
+/* ---- Preloading ---- */
+
+static bool imports(const struct process *p)
 {
-    struct worker_setup setup = {.process = p, .module = module, .load = load};
-    pid_t me = getpid();
-    int status = EXIT_START;
-    if (p->app->preload == PRELOAD_ALWAYS && !(setup.mounts = load_application(p, load)))
+    return p->app->preload != PRELOAD_NEVER && !p->setup.unfit;
+}
+
+/* Says what was found. */
+static void log_found(struct process *p, PyObject *found)
+{
+    PyObject *separator = PyUnicode_FromString("\n");
+    PyObject *text = separator ? PyUnicode_Join(separator, found) : NULL;
+    const char *utf8 = text ? PyUnicode_AsUTF8(text) : NULL;
+    log_event(&p->log, LOG_INFO, "preload: each worker imports the application for itself",
+              LOG_LINES("found", slice_text(utf8 ? utf8 : "what cannot be shown")));
+    PyErr_Clear();
+    Py_XDECREF(text);
+    Py_XDECREF(separator);
+}
+
+/* Whether what the import left behind can be shared; where that cannot be found out, it is not. */
+static bool is_fit(const struct template_setup *t, PyObject *before)
+{
+    PyObject *found = PyObject_CallOneArg(t->look, before);
+    bool fit = found && PyList_Check(found) && PyList_Size(found) == 0;
+    if (!found)
+        Py_XDECREF(report_exception(&t->process->log, NULL, "preload: cannot look around"));
+    else if (!fit)
+        log_found(t->process, found);
+    Py_XDECREF(found);
+    return fit;
+}
+
+/* Returns -1 to go on, or the status to exit with. */
+static int import(const struct template_setup *t, PyObject **mounts)
+{
+    struct process *p = t->process;
+    PyObject *before = PyObject_CallOneArg(t->look, Py_None);
+    int status = -1;
+    *mounts = load_application(p, t->load);
+    if (!*mounts) {
         status = EXIT_IMPORT;
-    else if (freeze(), channel_send(p->channel, MESSAGE_READY, NULL, 0, NULL, 0) == 0)
-        status = take_orders(p, &setup);
+    } else if (p->app->preload == PRELOAD_AUTO && (!before || !is_fit(t, before))) {
+        channel_send(p->channel, MESSAGE_UNFIT, NULL, 0, NULL, 0);
+        status = EXIT_WELL;
+    }
+    PyErr_Clear();
+    Py_XDECREF(before);
+    return status;
+}
+
+/* What the application wants done at exit is for the workers to do: they may still use it when the
+ * template goes. */
+static void forget_exit(void)
+{
+    PyObject *atexit = PyImport_ImportModule("atexit");
+    PyObject *cleared = atexit ? PyObject_CallMethod(atexit, "_clear", NULL) : NULL;
+    PyErr_Clear();
+    Py_XDECREF(cleared);
+    Py_XDECREF(atexit);
+}
+
+static int serve(struct process *p, struct worker_setup *setup)
+{
+    freeze();
+    if (channel_send(p->channel, MESSAGE_READY, NULL, 0, NULL, 0))
+        return EXIT_START;
+    return take_orders(p, setup);
+}
+
+int template_run(const struct template_setup *t)
+{
+    struct process *p = t->process;
+    struct worker_setup setup = {.process = p, .module = t->module, .load = t->load};
+    pid_t me = getpid();
+    int status = imports(p) ? import(t, &setup.mounts) : -1;
+    bool fit = status < 0;
+    if (fit)
+        status = serve(p, &setup);
     Py_XDECREF(setup.mounts);
     if (getpid() == me) {
+        if (fit)
+            forget_exit();
         process_leave_within(p, LEAVE_PATIENCE, status);
         process_end(p);
     }

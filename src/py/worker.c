@@ -13,6 +13,7 @@
 #include "py/worker.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/container.h"
@@ -27,6 +28,13 @@ enum {
     BEAT = 1000,             /* ms between heartbeats */
     DRAINED_PATIENCE = 5000, /* ms for the application's own exit, when it was asked to finish */
     STOPPED_PATIENCE = 700,  /* and when told to leave now: the master kills after a second */
+};
+
+/* When it has served for long enough. */
+struct term {
+    uint64_t requests; /* in the slot, where earlier workers' stay; UINT64_MAX: no limit */
+    int64_t end;       /* monotonic ms; INT64_MAX: none */
+    bool over;         /* the master was told */
 };
 
 struct worker {
@@ -46,6 +54,7 @@ struct worker {
     struct reception reception;
     struct timer beat;
     struct slot *slot;
+    struct term term;
 };
 
 static const char worker_name[] = "penstock.worker";
@@ -94,10 +103,14 @@ static void stop_accepting(struct worker *w)
     door_close(&w->door);
 }
 
-/* Finishes what there is; `drained` then ends the loop. */
+/* Takes what is queued, finishes what there is; `drained` then ends the loop. */
 static void drain(struct worker *w)
 {
-    stop_accepting(w);
+    if (w->accepting)
+        door_sweep(&w->door);
+    w->accepting = false;
+    if (!w->server.draining)
+        channel_send(w->process->channel, MESSAGE_CLOSED, NULL, 0, NULL, 0);
     set_state(w, WORKER_DRAINING);
     server_drain(&w->server);
 }
@@ -143,6 +156,9 @@ static void obey(struct worker *w, const struct message *m)
     case MESSAGE_FORK:
     case MESSAGE_HELLO:
     case MESSAGE_READY:
+    case MESSAGE_CLOSED:
+    case MESSAGE_RETIRE:
+    case MESSAGE_UNFIT:
     case MESSAGE_COUNT:
         close_surplus(m);
         log_event(&w->process->log, LOG_ERROR, "the master sent what a worker has no use for",
@@ -242,6 +258,39 @@ static void signal_came(struct reception *r)
     look_after_signals(container_of(r, struct worker, reception));
 }
 
+/* A number up to `most`, by chance. */
+static int64_t chance(int64_t most)
+{
+    uint64_t random = 0;
+    if (most <= 0 || getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
+        return 0;
+    return (int64_t)(random % ((uint64_t)most + 1));
+}
+
+static void begin_term(struct worker *w)
+{
+    const struct app_options *o = w->process->app;
+    w->term = (struct term){.requests = UINT64_MAX, .end = INT64_MAX};
+    if (o->max_requests)
+        w->term.requests = slot_get(w->slot, requests) +
+                           (uint64_t)(o->max_requests + chance(o->max_requests_jitter));
+    if (o->max_lifetime)
+        w->term.end = loop_now(&w->loop) + o->max_lifetime + chance(o->max_lifetime_jitter);
+}
+
+/* Asks for a successor; the order to leave comes when that is ready. */
+static void look_at_term(struct worker *w)
+{
+    bool requests = slot_get(w->slot, requests) >= w->term.requests;
+    if (w->term.over || !w->accepting || !(requests || loop_now(&w->loop) >= w->term.end))
+        return;
+    if (channel_send(w->process->channel, MESSAGE_RETIRE, NULL, 0, NULL, 0))
+        return; /* it is told at the next beat */
+    w->term.over = true;
+    log_event(&w->process->log, LOG_INFO, "the worker is to be replaced",
+              LOG_STR("reason", requests ? "max-requests" : "max-lifetime"));
+}
+
 static void beat(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, beat);
@@ -250,6 +299,7 @@ static void beat(struct timer *t)
         lost += access_log_lost(w->server.access);
     slot_set(w->slot, log_lost, lost);
     slot_set(w->slot, heartbeat, loop_now(&w->loop));
+    look_at_term(w);
     look_after_signals(w);
     timer_set(&w->loop.timers, t, loop_now(&w->loop) + BEAT);
 }
@@ -385,6 +435,7 @@ static int begin(struct worker *w, const struct worker_setup *s)
         return err;
     if (watch_forks(w))
         return cannot(w, "forks cannot be watched");
+    begin_term(w);
     set_state(w, WORKER_READY);
     if (channel_send(w->process->channel, MESSAGE_READY, NULL, 0, NULL, 0))
         return cannot(w, "the master cannot be told");

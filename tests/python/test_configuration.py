@@ -8,6 +8,7 @@ import sys
 import pytest
 from making import canonical, make, problems
 
+from penstock import handback
 from penstock.effective import toml
 from penstock.machine import descriptors
 from penstock.options import table
@@ -439,6 +440,8 @@ def test_the_canonical_configuration_of_one_word(tmp_path, monkeypatch):
             "access-log-format": "combined",
             "config-file": None,
             "error-log": "-",
+            "launch-directory": os.getcwd(),
+            "launcher": handback.command(),
             "log-format": "plain",
             "log-level": "info",
             "name": "penstock",
@@ -486,12 +489,17 @@ def test_the_canonical_configuration_of_one_word(tmp_path, monkeypatch):
                 "max-descriptors": descriptors(),
                 "max-header-fields": 100,
                 "max-header-size": 65536,
+                "max-lifetime": 0,
+                "max-lifetime-jitter": 0,
                 "max-request-line": 16384,
+                "max-requests": 0,
+                "max-requests-jitter": 0,
                 "middleware": [],
                 "module": "shop.wsgi:application",
                 "mounts": {},
-                "preload": "never",
+                "preload": "auto",
                 "python": sys.executable,
+                "rolling": 0,
                 "root-path": "",
                 "send-timeout": 60_000,
                 "server-header": "penstock",

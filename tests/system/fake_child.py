@@ -19,10 +19,22 @@ import struct
 import sys
 import time
 
-SETUP, FORK, ACCEPT, DRAIN, STOP, LOGS, HELLO, READY = range(8)
-NAMES = ["SETUP", "FORK", "ACCEPT", "DRAIN", "STOP", "LOGS", "HELLO", "READY"]
-VERSION = 1
-SETUP_LAYOUT = struct.Struct("IIIIII64s")
+NAMES = [
+    "SETUP",
+    "FORK",
+    "ACCEPT",
+    "DRAIN",
+    "STOP",
+    "LOGS",
+    "HELLO",
+    "READY",
+    "CLOSED",
+    "RETIRE",
+    "UNFIT",
+]
+SETUP, FORK, ACCEPT, DRAIN, STOP, LOGS, HELLO, READY, CLOSED, RETIRE, UNFIT = range(11)
+VERSION = 3
+SETUP_LAYOUT = struct.Struct("IIIIIIII64s")
 CHANNEL = 3
 PR_SET_PDEATHSIG = 1
 
@@ -46,6 +58,7 @@ class Child:
         self.number = 0
         self.error_log = 2
         self.listeners: list[int] = []
+        self.unfit = False
 
     def wish(self) -> str:
         """What it is to do: the word for this worker, or for its role."""
@@ -94,15 +107,18 @@ class Child:
         if kind == STOP:
             os._exit(0)
         assert kind == SETUP, NAMES[kind]
-        version, slot, self.number, listeners, access, master, app = SETUP_LAYOUT.unpack(payload)
+        version, slot, self.number, listeners, access, meter, master, unfit, app = (
+            SETUP_LAYOUT.unpack(payload)
+        )
         assert version == VERSION
-        assert len(fds) == 3 + access + listeners
+        assert len(fds) == 3 + access + meter + listeners
         if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0 or os.getppid() != master:
             os._exit(1)
-        self.error_log, self.listeners = fds[2], fds[3 + access :]
+        self.error_log, self.listeners = fds[2], fds[3 + access + meter :]
         for fd in fds:
             os.set_inheritable(fd, False)
         text = app.rstrip(b"\0").decode()
+        self.unfit = bool(unfit)
         self.say(f"setup app={text} slot={slot} listeners={listeners} access={access}")
 
     def start(self) -> None:
@@ -115,6 +131,9 @@ class Child:
         if wish.startswith("READY when there is "):
             while not os.path.exists(wish.removeprefix("READY when there is ")):
                 time.sleep(0.01)
+        if wish == "unfit" and not self.unfit:
+            self.send(UNFIT)
+            os._exit(0)
         if wish == "describe":
             self.describe()
         self.send(READY)
@@ -152,13 +171,25 @@ class Child:
                 os.dup2(fds[0], self.error_log, inheritable=False)
             elif kind == ACCEPT:
                 self.accept()
-            elif kind in (DRAIN, STOP) and self.wish() != "ignore":
-                os._exit(0)
+            elif kind in (DRAIN, STOP):
+                self.leave(kind)
             for fd in fds:
                 os.close(fd)
 
+    def leave(self, kind: int) -> None:
+        wish = self.wish()
+        if kind == DRAIN and wish != "accept on":
+            self.send(CLOSED)
+        if wish.startswith("leave when there is "):
+            while not os.path.exists(wish.removeprefix("leave when there is ")):
+                time.sleep(0.01)
+        if wish not in ("ignore", "accept on"):
+            os._exit(0)
+
     def accept(self) -> None:
         wish = self.wish()
+        if wish == "retire":
+            self.send(RETIRE)
         if wish == "close the channel":
             self.channel.close()
             time.sleep(1000)

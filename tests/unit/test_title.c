@@ -36,9 +36,12 @@ enum { TITLES = sizeof titles / sizeof titles[0] };
 static int run_copy(char **argv, int number)
 {
     static char longest[2 * LONG];
+    struct title title;
 
     memset(longest, 'x', sizeof longest - 1);
-    title_set(argv, number < TITLES ? titles[number] : longest);
+    title_open(&title, argv);
+    title_show(&title, number == 0 ? titles[1] : titles[0]);
+    title_show(&title, number < TITLES ? titles[number] : longest);
     if (number < TITLES && strcmp(shown(), titles[number]) != 0)
         return 1;
     if (number == TITLES && (strspn(shown(), "x") < 200 || strlen(shown()) >= sizeof longest - 1))
