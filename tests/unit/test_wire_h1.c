@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "base/container.h"
+#include "http/h1_conn.h"
 
 struct fixture {
     struct loop loop;
@@ -31,7 +32,7 @@ struct fixture {
     unsigned gone;
     bool idle;
     bool in_file; /* the last body came in a file */
-    int file; /* of 4000 bytes */
+    int file;     /* of 4000 bytes */
     int log_fd;
     struct exchange *parked; /* an exchange whose call "still runs" */
     char reply[1 << 20];
@@ -340,6 +341,77 @@ static void invites_a_body_and_refuses_one_too_large(void **state)
     close(fd);
 }
 
+/* Sends `total` bytes of a body while the loop turns. */
+static void send_body(struct fixture *f, int fd, size_t total)
+{
+    while (total) {
+        size_t n = total < 5000 ? total : 5000;
+        send_all(fd, slice_of(megabyte, n));
+        total -= n;
+        settle(f, fd);
+    }
+}
+
+static void puts_large_bodies_into_a_file(void **state)
+{
+    struct fixture *f = *state;
+    f->options.max_body = 1 << 20;
+    int fd = connect_pair(f);
+    send_all(fd, SLICE("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n"));
+    send_body(f, fd, 65536);
+    assert_int_equal(f->calls, 1);
+    assert_false(f->in_file);
+    send_all(fd, SLICE("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n"));
+    send_body(f, fd, 65537);
+    assert_int_equal(f->calls, 2);
+    assert_true(f->in_file);
+    assert_memory_equal(f->body, megabyte, sizeof f->body);
+    assert_int_equal(f->server.spools.used, 0);
+    send_all(fd, SLICE("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n"));
+    send_body(f, fd, 90000);
+    assert_true(f->server.spools.used >= 65536);
+    close(fd);
+    settle(f, fd);
+    assert_int_equal(f->server.spools.used, 0);
+}
+
+static void refuses_what_its_files_cannot_hold(void **state)
+{
+    struct fixture *f = *state;
+    f->options.max_body = 1 << 20;
+    f->options.spool_limit = 80000;
+    int fd = connect_pair(f);
+    send_all(fd, SLICE("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"));
+    send_body(f, fd, 100000);
+    assert_memory_equal(f->reply, "HTTP/1.1 503 ", 13);
+    assert_int_equal(f->calls, 0);
+    shutdown(fd, SHUT_WR);
+    assert_true(closes(f, fd));
+    assert_int_equal(f->server.spools.used, 0);
+    close(fd);
+}
+
+static void a_pace_has_a_deadline(void **state)
+{
+    (void)state;
+    struct pace p = {.since = 1000, .progress = 1000};
+    assert_int_equal(pace_deadline(&p, 500, 100), 1500);
+    p.progress = 1400;
+    assert_int_equal(pace_deadline(&p, 500, 100), 1500); /* something came, but too little */
+    p.bytes = 20;
+    assert_int_equal(pace_deadline(&p, 500, 100), 1700);
+    p.bytes = 1000000;
+    assert_int_equal(pace_deadline(&p, 500, 100), 1900); /* fast, and then still */
+    p.bytes = 0;
+    assert_int_equal(pace_deadline(&p, 500, 0), 1900);
+}
+
+static void a_connection_is_small(void **state)
+{
+    (void)state;
+    assert_true(sizeof(struct h1_conn) <= 800); /* of the 1024 that it may cost, all told */
+}
+
 static void refuses_what_is_malformed(void **state)
 {
     struct fixture *f = *state;
@@ -500,6 +572,10 @@ int main(void)
         TEST(answers_a_client_that_closed_its_half),
         TEST(frames_as_the_version_allows),
         TEST(invites_a_body_and_refuses_one_too_large),
+        TEST(puts_large_bodies_into_a_file),
+        TEST(refuses_what_its_files_cannot_hold),
+        TEST(a_pace_has_a_deadline),
+        TEST(a_connection_is_small),
         TEST(refuses_what_is_malformed),
         TEST(cuts_a_short_response_visibly),
         TEST(answers_for_a_handler_that_failed),
