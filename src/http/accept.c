@@ -32,7 +32,7 @@
 enum {
     ACCEPT_BATCH = 8,       /* connections for one event */
     LOOK_FIRST = 1,         /* milliseconds between looks while connections come */
-    LOOK_MOST = 32,         /* and when none has come for long */
+    LOOK_MOST = 20,         /* and when none has come for long */
     STUCK = 20,             /* for which a connection may wait while none is accepted */
     REST = 100,             /* milliseconds without accepting when even the reserve is gone */
     COMPLAIN_EVERY = 60000, /* milliseconds */
@@ -144,10 +144,11 @@ static void open_up(struct door *d, const struct sight *others)
 
 /* This one is open, and others, who stand back, are better placed by now: they will see it when
  * they look next, and it waits for that before it takes one more. It still counts as open. */
-static void pause_once(struct door *d)
+static void pause_once(struct door *d, const struct sight *others)
 {
     circle_say(&d->circle, DOOR_OPEN);
     unwatch_all(d);
+    d->accepted = others->accepted;
     timer_set(&d->server->loop->timers, &d->look, now_of(d) + LOOK_FIRST);
 }
 
@@ -171,8 +172,8 @@ static void derive(struct door *d)
     d->shared = others.any;
     if (yields)
         stand_back(d, &others);
-    else if (others.behind && has_taken(d))
-        pause_once(d);
+    else if (others.behind && (d->occupied || has_taken(d)))
+        pause_once(d, &others);
     else
         open_up(d, &others);
     for (unsigned i = 0; i < d->count; i++)

@@ -6,6 +6,7 @@ import importlib.util
 
 import harness
 import pytest
+from gates import Gates
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,6 +21,24 @@ def serve(tmp_path):
     """Start servers that live as long as the test: ``serve("app:application", "-w", "2")``."""
     with harness.servers(tmp_path) as start:
         yield start
+
+
+@pytest.fixture
+def gates(tmp_path):
+    """Gates that calls of the application ``gate`` wait for."""
+    folder = tmp_path / "gates"
+    folder.mkdir()
+    return Gates(folder)
+
+
+@pytest.fixture
+def serve_gate(serve, gates):
+    """Start servers of that application: ``serve_gate("--threads", "1", NAME="value")``."""
+
+    def start(*options, **environment):
+        return serve("gate", *options, environment={"GATES": str(gates.folder), **environment})
+
+    return start
 
 
 @pytest.fixture(scope="module")

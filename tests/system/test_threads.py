@@ -4,7 +4,6 @@ A call lasts until the test opens its gate, so nothing here depends on how fast 
 """
 
 import contextlib
-import errno
 import os
 import random
 import signal
@@ -12,70 +11,16 @@ import threading
 from contextlib import ExitStack
 
 import pytest
+from gates import waiting
 from harness import title, wait_until
 from http1 import Connection, fetch, request
 
 pytestmark = [pytest.mark.sanitized, pytest.mark.extension]
 
 
-class Gates:
-    """FIFOs that calls of the application wait for."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def make(self, name):
-        os.mkfifo(self.folder / name)
-        return name
-
-    def open(self, name):
-        """Let the call behind `name` go on, once it has come to its gate."""
-        with self.hold(name) as gate:
-            gate.write(name.encode())
-
-    def hold(self, name):
-        """Wait until a call has come to the gate, which opens when what is returned is closed."""
-        return open(self.folder / name, "wb")
-
-    def is_reached(self, name):
-        """Whether a call waits at the gate."""
-        try:
-            os.close(os.open(self.folder / name, os.O_WRONLY | os.O_NONBLOCK))
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            return False
-        return True
-
-
-@pytest.fixture
-def gates(tmp_path):
-    folder = tmp_path / "gates"
-    folder.mkdir()
-    return Gates(folder)
-
-
-@pytest.fixture
-def serve_gate(serve, gates):
-    def start(*options, **environment):
-        return serve("gate", *options, environment={"GATES": str(gates.folder), **environment})
-
-    return start
-
-
 def get(client, path):
     client.send(request(target=path))
     return client.response()
-
-
-def waiting(stack, server, gates, count):
-    """Start so many calls that wait, each on a connection of its own."""
-    clients = []
-    for i in range(count):
-        client = stack.enter_context(Connection(server))
-        client.send(request(target=f"/wait/{gates.make(f'g{i}')}"))
-        clients.append(client)
-    return clients
 
 
 def test_calls_that_wait_hold_up_nobody(serve_gate, gates):

@@ -71,6 +71,7 @@ ANSWERS = {
     "fork": fork_a_child,
     "escape": lambda _: str(os.fork()),  # the child comes back out of the call
     "most": lambda _: str(most),
+    "pid": lambda _: str(os.getpid()),
     "": lambda _: "ok",
 }
 
