@@ -1,7 +1,9 @@
 """Reads bodies in every way, and answers at length."""
 
 import hashlib
+import os
 import threading
+import time
 
 BLOCK = bytes(range(256)) * 256  # 64 KiB
 
@@ -47,6 +49,13 @@ def in_thread(environ, way):
     thread.start()
     thread.join()
     return result[0]
+
+
+def late(environ, path):
+    """Read only when a file is there."""
+    while not os.path.exists("/" + path):
+        time.sleep(0.01)
+    return digest(environ, "65536")
 
 
 def caught(environ, way):
@@ -95,5 +104,5 @@ def application(environ, start_response):
         return (digest(environ, way).encode() for way in [argument])
     if name == "some":
         return [environ["wsgi.input"].read(int(argument))]
-    answer = {"digest": digest, "in_thread": in_thread, "caught": caught}.get(name)
+    answer = {"digest": digest, "in_thread": in_thread, "caught": caught, "late": late}.get(name)
     return [answer(environ, argument).encode() if answer else b"nothing read"]
