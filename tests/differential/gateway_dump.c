@@ -166,7 +166,8 @@ static void take_event(struct incoming *i, const struct fcgi_event *e)
     }
     if (e->bytes.len && (e->type == FCGI_PARAMS || e->type == FCGI_STDIN))
         must(buf_put(e->type == FCGI_PARAMS ? &i->params : &i->content, e->bytes));
-    i->ended = i->ended || (e->type == FCGI_STDIN && e->last);
+    if (e->last && e->type == (i->role == FCGI_AUTHORIZER ? FCGI_PARAMS : FCGI_STDIN))
+        i->ended = true;
 }
 
 static int read_records(struct slice in, struct incoming *i)

@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -139,12 +140,21 @@ def listens(address: str | tuple[str, int]) -> bool:
         return probe.connect_ex(address) == 0
 
 
+@dataclass(frozen=True)
+class Way:
+    """A web server and the protocol that it asks by: a port of its own and a recorder behind it."""
+
+    server: str
+    protocol: str
+    more: str = ""  # lines of the configuration
+
+
 NGINX = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log info;
+daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log info;
 events {{ worker_connections 64; }}
 http {{
     access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    fastcgi_temp_path {folder}/tf; uwsgi_temp_path {folder}/tu; scgi_temp_path {folder}/ts;
     underscores_in_headers on; large_client_header_buffers 4 32k; client_max_body_size 0;
     {servers}
 }}
@@ -155,22 +165,117 @@ NGINX_SERVER = """
         include /etc/nginx/{protocol}_params; {protocol}_pass u{port}; {more} }} }}
 """
 
+APACHE = """
+ServerRoot {folder}
+ServerName localhost
+PidFile {folder}/pid
+ErrorLog {folder}/error.log
+DefaultRuntimeDir {folder}
+Mutex file:{folder} default
+{modules}
+User {user}
+Group {group}
+ServerLimit 1
+StartServers 1
+ThreadsPerChild 4
+MaxRequestWorkers 4
+MinSpareThreads 1
+MaxSpareThreads 4
+{servers}
+"""
+APACHE_MODULES = ("mpm_event", "authz_core", "proxy", "proxy_fcgi", "proxy_scgi", "proxy_uwsgi")
+APACHE_SERVER = """
+Listen 127.0.0.1:{port}
+<VirtualHost 127.0.0.1:{port}>
+    ProxyPass "/" "unix:{socket}|{scheme}://localhost/"
+    {more}
+</VirtualHost>
+"""
+
+LIGHTTPD = """
+server.document-root = "{folder}"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.errorlog = "{folder}/error.log"
+server.modules = ("mod_fastcgi", "mod_scgi")
+{servers}
+"""
+LIGHTTPD_SERVER = """
+$SERVER["socket"] == "127.0.0.1:{port}" {{
+    {protocol}.server = ("/" => (("socket" => "{socket}", "check-local" => "disable", {more})))
+}}
+"""
+
+
+def write_nginx(folder: Path, sites: list[tuple[Way, int, Path]]) -> list[str]:
+    servers = "".join(
+        NGINX_SERVER.format(port=port, protocol=way.protocol, socket=path, more=way.more)
+        for way, port, path in sites
+    )
+    (folder / "configuration").write_text(NGINX.format(folder=folder, servers=servers))
+    log = str(folder / "error.log")
+    return [
+        find_program("nginx"),
+        "-p",
+        str(folder),
+        "-e",
+        log,
+        "-c",
+        str(folder / "configuration"),
+    ]
+
+
+def write_apache(folder: Path, sites: list[tuple[Way, int, Path]]) -> list[str]:
+    binary = find_program("apache2")
+    modules = "\n".join(
+        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so"
+        for name in APACHE_MODULES
+    )
+    servers = "".join(
+        APACHE_SERVER.format(
+            port=port,
+            socket=path,
+            scheme="fcgi" if way.protocol == "fastcgi" else way.protocol,
+            more=way.more,
+        )
+        for way, port, path in sites
+    )
+    root = os.getuid() == 0
+    user = "www-data" if root else f"#{os.getuid()}"
+    group = "www-data" if root else f"#{os.getgid()}"
+    (folder / "configuration").write_text(
+        APACHE.format(folder=folder, modules=modules, servers=servers, user=user, group=group)
+    )
+    return [binary, "-f", str(folder / "configuration"), "-D", "FOREGROUND"]
+
+
+def write_lighttpd(folder: Path, sites: list[tuple[Way, int, Path]]) -> list[str]:
+    servers = "".join(
+        LIGHTTPD_SERVER.format(port=port, protocol=way.protocol, socket=path, more=way.more)
+        for way, port, path in sites
+    )
+    (folder / "configuration").write_text(
+        LIGHTTPD.format(folder=folder, port=free_port(), servers=servers)
+    )
+    return [find_program("lighttpd"), "-D", "-f", str(folder / "configuration")]
+
+
+WRITERS = {"nginx": write_nginx, "apache": write_apache, "lighttpd": write_lighttpd}
+
 
 @contextmanager
-def nginx(folder: Path, backends: list[tuple[str, Path, str]]) -> Iterator[list[int]]:
-    """Run nginx with a server for each backend (protocol, its socket, more lines); gives their ports."""
-    binary, ports = find_program("nginx"), [free_port() for _ in backends]
-    servers = "".join(
-        NGINX_SERVER.format(port=port, protocol=protocol, socket=path, more=more)
-        for port, (protocol, path, more) in zip(ports, backends, strict=True)
-    )
-    configuration = folder / "nginx.conf"
-    configuration.write_text(NGINX.format(folder=folder, servers=servers))
-    arguments = [binary, "-p", str(folder), "-e", str(folder / "error.log"), "-c"]
-    with program([*arguments, str(configuration)], folder) as process:
+def web_server(name: str, folder: Path, sites: list[tuple[Way, int, Path]]) -> Iterator[None]:
+    """Run a web server that passes what comes to each port to the socket of its way."""
+    folder.chmod(0o755)
+    for parent in list(folder.parents)[:2]:
+        parent.chmod(0o755)  # its workers are another user when the tests run as root
+    with program(WRITERS[name](folder, sites), folder) as process:
         wait_until(
-            lambda: process.poll() is not None or all(listens(("127.0.0.1", p)) for p in ports),
-            "nginx listens",
+            lambda: (
+                process.poll() is not None
+                or all(listens(("127.0.0.1", port)) for _, port, _ in sites)
+            ),
+            f"{name} listens",
         )
         assert process.poll() is None, (folder / "output").read_text()
-        yield ports
+        yield
