@@ -267,6 +267,8 @@ static void make_site(struct site *s, unsigned threads)
         .max_header_size = 4000,
         .max_header_fields = 20,
         .max_body = 1000,
+        .spool_limit = 2 * LARGE, /* so that some calls use a file and others wait */
+        .max_response_spool = 1 << 30,
     };
     s->log_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     log_open(&s->log, s->log_fd, LOG_ERROR, LOG_PLAIN);
@@ -300,6 +302,7 @@ static void serve_all(unsigned threads)
     assert_true(s->most <= (int)threads);
     assert_true(threads == 1 || s->most > 1);
     loop_free(&s->loop);
+    assert_int_equal(s->server.spools.used, 0);
     server_free(&s->server);
     log_close(&s->log);
     close(s->log_fd);
