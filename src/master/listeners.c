@@ -50,10 +50,7 @@ static int open_one(struct listener *l, const struct listen_options *o, char *wh
                                         : "not a numeric address, or no such interface");
         return -ERR_CONFIG;
     }
-    if (o->kind == LISTEN_FD)
-        l->fd = listen_adopt((int)o->fd, &l->spec, why, size);
-    else
-        l->adopted = o->kind == LISTEN_FD;
+    l->adopted = o->kind == LISTEN_FD;
     if (l->adopted && o->fd < 0) {
         snprintf(why, size, "cannot listen on %s: only a start takes over a socket", o->address);
         return -ERR_CONFIG;
