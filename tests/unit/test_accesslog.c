@@ -342,7 +342,8 @@ static void test_json(void **state)
     char expected[1024];
     snprintf(
         expected, sizeof expected,
-        "{\"time\":\"2000-10-10T20:55:36Z\",\"id\":\"000000001234abcd\",\"peer\":\"192.0.2.17\",\"proxy\":null,"
+        "{\"time\":\"2000-10-10T20:55:36Z\",\"id\":\"000000001234abcd\",\"peer\":\"192.0.2.17\","
+        "\"proxy\":null,"
         "\"user\":null,\"scheme\":\"http\",\"host\":\"example.com:8000\",\"method\":\"GET\","
         "\"path\":\"/a%%20b\",\"query\":\"x=1&y=2\",\"protocol\":\"HTTP/1.1\",\"status\":200,"
         "\"bytes\":1234,\"referer\":\"http://example.com/start\",\"user_agent\":\"curl/8.0\","
