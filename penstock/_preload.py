@@ -12,8 +12,12 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import time
 
-ENDS = {"eventpoll": "an event loop (epoll)", "eventfd": "an eventfd", "inotify": "an inotify"}
+PATIENCE = 0.25
+"""Seconds."""
+
+KINDS = {"eventpoll": "an event loop (epoll)", "eventfd": "an eventfd", "inotify": "an inotify"}
 
 
 def _entries(folder: str) -> list[int]:
@@ -31,24 +35,39 @@ def snapshot() -> frozenset[tuple[int, str]]:
     return frozenset(found)
 
 
+def _tasks() -> list[int]:
+    """Return the threads but for the main one."""
+    return [number for number in _entries("/proc/self/task") if number != os.getpid()]
+
+
+def _names() -> dict[int | None, str]:
+    """Return the names of Python's threads, by the kernel's number."""
+    if "threading" not in sys.modules:
+        return {}
+    return {thread.native_id: thread.name for thread in sys.modules["threading"].enumerate()}
+
+
+def _await_ends() -> None:
+    """Wait a moment for threads that Python has forgotten: one that was joined is there until the kernel is done."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and not set(_tasks()) <= set(_names()):
+        time.sleep(PATIENCE / 50)
+
+
+def _name(number: int) -> str | None:
+    """Return the name of a thread that is not Python's; None when it has ended."""
+    try:
+        with open(f"/proc/self/task/{number}/comm") as file:
+            return f"{file.read().strip()}, not of Python"
+    except OSError:
+        return None
+
+
 def _threads() -> list[str]:
-    known = {}
-    if "threading" in sys.modules:
-        threads = sys.modules["threading"].enumerate()
-        known = {thread.native_id: thread.name for thread in threads}
-    texts = []
-    for number in _entries("/proc/self/task"):
-        if number == os.getpid():
-            continue
-        name = known.get(number)
-        if name is None:
-            try:
-                with open(f"/proc/self/task/{number}/comm") as file:
-                    name = f"{file.read().strip()}, not of Python"
-            except OSError:  # it has ended
-                continue
-        texts.append(f"a thread ({name})")
-    return texts
+    _await_ends()
+    known = _names()
+    names = [known.get(number) or _name(number) for number in _tasks()]
+    return [f"a thread ({name})" for name in names if name is not None]
 
 
 def _socket(number: int) -> str:
@@ -85,7 +104,7 @@ def _descriptor(number: int, link: str) -> str | None:
         return "a pipe"
     if kind == "anon_inode":
         name = rest.strip("[]")
-        return ENDS.get(name, f"a descriptor of the kernel's ({name})")
+        return KINDS.get(name, f"a descriptor of the kernel's ({name})")
     try:
         return f"the file {link}, open for writing" if _is_written(number) else None
     except OSError:  # it was closed meanwhile

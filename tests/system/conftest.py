@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 import harness
+import masters
 import pytest
 from gates import Gates
 
@@ -21,6 +22,14 @@ def serve(tmp_path):
     """Start servers that live as long as the test: ``serve("app:application", "-w", "2")``."""
     with harness.servers(tmp_path) as start:
         yield start
+
+
+@pytest.fixture
+def master(tmp_path):
+    """A master that is not started yet, with children that are scripts."""
+    made = masters.Master(tmp_path)
+    yield made
+    made.check_end()
 
 
 @pytest.fixture

@@ -131,6 +131,8 @@ class Child:
         if wish.startswith("READY when there is "):
             while not os.path.exists(wish.removeprefix("READY when there is ")):
                 time.sleep(0.01)
+        if os.path.exists(wish.partition("dies when there is ")[2]):
+            os._exit(5)
         if wish == "unfit" and not self.unfit:
             self.send(UNFIT)
             os._exit(0)
@@ -198,6 +200,8 @@ class Child:
         if wish == "abort":
             signal.signal(signal.SIGABRT, signal.SIG_DFL)
             os.abort()
+        if wish.startswith("retire, "):
+            self.retire_when_told()
         if wish == "serve":
             self.answer()
         if wish == "leave an orphan" and os.fork() == 0:
@@ -205,6 +209,14 @@ class Child:
             if orphan == 0:
                 time.sleep(0.01)
             os._exit(0)
+
+    def retire_when_told(self) -> None:
+        """Ask for a successor when a file says so."""
+        folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        while not os.path.exists(os.path.join(folder, f"retire {os.getpid()}")):
+            if select.select([self.channel], [], [], 0.01)[0]:
+                return
+        self.send(RETIRE)
 
     def answer(self) -> None:
         """Answer connections until there is an order."""
