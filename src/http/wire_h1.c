@@ -498,6 +498,14 @@ static bool h1_answering(struct h1_conn *c)
     return next_request(c);
 }
 
+/* What the client still sends is of no use: it only has to take the answer. */
+static bool last_request(struct h1_conn *c)
+{
+    c->keep_alive = false;
+    c->discard = true;
+    return next_request(c);
+}
+
 /* Reads and drops the rest of a body; too large a one, or one that is not well formed, ends the
  * connection. */
 static bool h1_rest(struct h1_conn *c)
@@ -509,11 +517,8 @@ static bool h1_rest(struct h1_conn *c)
         ;
     if (rc == 0 && h1_body_done(hx))
         return next_request(c);
-    if (rc < 0 || c->eof || c->reading.bytes > REST_MOST) {
-        c->keep_alive = false;
-        c->discard = true;
-        return next_request(c);
-    }
+    if (rc < 0 || c->eof || c->reading.bytes > REST_MOST)
+        return last_request(c);
     c->in_start = c->in_end = 0;
     return fill(c) || c->eof;
 }
@@ -642,6 +647,32 @@ static void h1_later(struct deferred *d)
         send_and_run(c);
 }
 
+static void note_events(struct h1_conn *c, uint32_t events)
+{
+    const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+    c->hup = c->hup || (events & ends);
+    c->readable = c->readable || (events & (EPOLLIN | ends));
+    c->full = c->full && !(events & EPOLLOUT);
+    if (events & (EPOLLHUP | EPOLLERR) && c->state != H1_LINGER && c->x && c->x->x.begun)
+        h1_lose(c, ERR_RESET);
+}
+
+/* What happened while the connection was its call's: it is the loop's again. */
+static void note_missed(struct h1_conn *c)
+{
+    uint32_t events = c->missed;
+    c->missed = 0;
+    if (c->doomed)
+        h1_lose(c, ERR_STOPPING);
+    note_events(c, events);
+}
+
+void h1_resume(struct h1_conn *c)
+{
+    note_missed(c);
+    h1_run(c);
+}
+
 /* Whether nothing but the line ends before a request has come: then there is no request to answer.
  */
 static bool only_line_ends(const struct h1_conn *c)
@@ -664,8 +695,10 @@ static void waited_too_long(struct h1_conn *c)
 {
     struct exchange *x = &c->x->x;
     c->x->waited = true;
-    if (x->handler->ops->withdraw && x->handler->ops->withdraw(x->handler, x))
-        refuse(c, -ERR_QUEUE_TIMEOUT);
+    if (!x->handler->ops->withdraw || !x->handler->ops->withdraw(x->handler, x))
+        return;
+    note_missed(c);
+    refuse(c, -ERR_QUEUE_TIMEOUT);
 }
 
 /* The limit that has passed: the connection's own comes before the state's. */
@@ -687,7 +720,7 @@ static void expire(struct h1_conn *c)
         return;
     case H1_BODY: refuse(c, -(int)over(c, ERR_BODY_TIMEOUT)); return;
     case H1_ANSWER: waited_too_long(c); return;
-    case H1_REST: /* it is answered: nothing is left to be said */
+    case H1_REST: last_request(c); return; /* it is answered: nothing is left to be said */
     case H1_IDLE:
     case H1_LINGER: h1_lose(c, ERR_IDLE_TIMEOUT); return;
     case H1_CLOSED: return;
@@ -713,38 +746,27 @@ static void h1_time_is_over(struct timer *t)
  * ------------------------------------------------------------------------------------------------------------
  */
 
-static void take_events(struct h1_conn *c, uint32_t events)
-{
-    const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-    c->hup = c->hup || (events & ends);
-    c->readable = c->readable || (events & (EPOLLIN | ends));
-    c->full = c->full && !(events & EPOLLOUT);
-    if (events & (EPOLLHUP | EPOLLERR) && c->state != H1_LINGER && c->x && c->x->x.begun)
-        h1_lose(c, ERR_RESET);
-    send_and_run(c);
-}
 
 static void h1_ready(struct watch *w, uint32_t events)
 {
     struct h1_conn *c = container_of(w, struct h1_conn, watch);
-    if (is_away(c))
+    if (is_away(c)) {
         c->missed |= events;
-    else
-        take_events(c, events);
+        return;
+    }
+    note_events(c, events);
+    send_and_run(c);
 }
 
-/* A call that had lost the loop has left: the connection is the loop's again, with whatever
- * happened meanwhile. */
+/* A call that had lost the loop has left. It may have found the socket full. */
 static void h1_back(struct deferred *d)
 {
     struct h1_conn *c = container_of(d, struct h1_conn, back);
-    uint32_t events = c->missed | EPOLLOUT;
-    c->missed = 0;
     c->x->x.detached = false;
     c->x->x.left = true;
-    if (c->doomed)
-        h1_lose(c, ERR_STOPPING);
-    take_events(c, events);
+    c->missed |= EPOLLOUT;
+    note_missed(c);
+    send_and_run(c);
 }
 
 /* Whose response has begun without saying that it is the last may send one more request: keep_alive

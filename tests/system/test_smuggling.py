@@ -88,7 +88,7 @@ CASES = {
     "first field folded": b"GET / HTTP/1.1\r\n X: y\r\nHost: localhost\r\n\r\n",
     "two hosts": b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: example.com\r\n\r\n",
     "Expect unknown": post(b"Expect: a-pony", b"Content-Length: 44"),
-    "body too large": post(b"Content-Length: 1048577"),
+    "body too large": post(b"Content-Length: 1073741825"),
     "Upgrade by CONNECT": b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n",
     "request line too long": b"GET /" + b"a" * 17000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
 }  # fmt: skip

@@ -135,6 +135,15 @@ def test_a_client_that_sends_nothing_more(serve):
         )
 
 
+def test_a_rest_that_does_not_come(serve):
+    """The answer is whole and stays so; the connection ends without a reset."""
+    server = serve("streams", "--no-request-buffering", "--body-timeout", "300ms")
+    with Connection(server) as client:
+        client.send(request("POST", "/some/5", [("Content-Length", "10")]), b"hello")
+        assert client.response().body == b"hello"
+        assert client.closed()
+
+
 def test_a_client_that_ends_too_early(server):
     with Connection(server) as client:
         client.send(request("POST", "/caught/read", [("Content-Length", "10")]), b"hello")
