@@ -427,7 +427,7 @@ static void h1_leave(struct exchange *x)
     x->left = true;
     x->times.ended = c->out.held ? 0 : x->times.returned;
     if (!c->running)
-        h1_run(c);
+        h1_resume(c);
 }
 
 const struct wire_ops h1_wire = {

@@ -148,6 +148,9 @@ int64_t h1_last_moment(const struct h1_conn *c);
 /* Goes on with the machine, as far as it goes. loop */
 void h1_run(struct h1_conn *c);
 
+/* A call has left without having lost the loop: goes on, with whatever happened meanwhile. loop */
+void h1_resume(struct h1_conn *c);
+
 /* The client is gone or was given up: what is queued is dropped, the handler is told, the
  * connection closes when the handler has left. */
 void h1_lose(struct h1_conn *c, enum err why);
