@@ -473,6 +473,66 @@ static void count_idle(struct loop *l)
     ++*(int *)l->owner;
 }
 
+/* Whichever became ready first, what says so is called first. */
+static void what_is_first_is_called_first(void **state)
+{
+    for (int first = 0; first < 3; first++) {
+        char notes[64] = "";
+        struct loop l;
+        struct thing things[3];
+
+        (void)state;
+        loop_init(&l);
+        for (int i = 0; i < 3; i++) {
+            things[i] = thing_of(&l, notes, (char)('a' + i));
+            things[i].watch.first = i == first;
+            assert_int_equal(loop_watch(&l, &things[i].watch, EPOLLIN | EPOLLET), 0);
+        }
+        loop_turn(&l, 0);
+        assert_int_equal(strlen(notes), 6);
+        assert_int_equal(notes[1], 'a' + first);
+        for (int i = 0; i < 3; i++) {
+            assert_non_null(strchr(notes, 'a' + i));
+            thing_end(&things[i]);
+        }
+        loop_free(&l);
+    }
+}
+
+struct settled {
+    struct settle settle;
+    struct thing *thing;
+    int times;
+};
+
+static void settle_by_watching(struct settle *s)
+{
+    struct settled *d = container_of(s, struct settled, settle);
+
+    if (d->times++ == 0)
+        loop_watch(d->thing->loop, &d->thing->watch, EPOLLIN);
+}
+
+/* It runs before each wait, and what it watches counts at once. */
+static void what_is_watched_is_settled_before_the_wait(void **state)
+{
+    char notes[64] = "";
+    struct loop l;
+    struct thing a;
+    struct settled d = {.settle.run = settle_by_watching, .thing = &a};
+
+    (void)state;
+    loop_init(&l);
+    a = thing_of(&l, notes, 'a');
+    l.settle = &d.settle;
+    loop_turn(&l, -1);
+    assert_string_equal(notes, "ra");
+    loop_turn(&l, 0);
+    assert_int_equal(d.times, 2);
+    thing_end(&a);
+    loop_free(&l);
+}
+
 static void the_hook_runs_before_a_sleep_only(void **state)
 {
     char notes[64] = "";
@@ -666,6 +726,8 @@ int main(void)
         cmocka_unit_test(no_descriptor_starves),
         cmocka_unit_test(the_loop_sleeps_until_the_next_timer),
         cmocka_unit_test(due_timers_are_fired_in_bounded_steps),
+        cmocka_unit_test(what_is_first_is_called_first),
+        cmocka_unit_test(what_is_watched_is_settled_before_the_wait),
         cmocka_unit_test(the_hook_runs_before_a_sleep_only),
         cmocka_unit_test(stop_ends_run_after_the_turn),
         cmocka_unit_test(a_failing_epoll_ends_run),
