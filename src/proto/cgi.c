@@ -24,7 +24,13 @@
 #include "proto/scan.h"
 #include "proto/target.h"
 
-enum { LENGTH_DIGITS = 18, METHOD_MAX = 64, PORT_MAX = 65535, PORT_DIGITS = 5 };
+enum {
+    LENGTH_DIGITS = 18,
+    METHOD_MAX = 64,
+    PORT_MAX = 65535,
+    PORT_DIGITS = 5,
+    KNOWN_FIELD = 64, /* no name in headers.def is longer */
+};
 
 /* The variables that are known by name: VAR(name). */
 #define VARS(VAR)                                                                                  \
@@ -69,11 +75,18 @@ struct reading {
 
 /* ---- Sorting ---- */
 
+/* Names often have their length in common, seldom their last byte, too. */
+static bool is_same(struct slice a, struct slice b)
+{
+    return a.len == b.len && a.ptr[a.len - 1] == b.ptr[b.len - 1] &&
+           memcmp(a.ptr, b.ptr, a.len) == 0;
+}
+
 static enum known known_of(struct slice name)
 {
     unsigned i = 0;
 
-    while (i < VAR_COUNT && !slice_eq(name, known_names[i]))
+    while (i < VAR_COUNT && !is_same(name, known_names[i]))
         i++;
     return (enum known)i;
 }
@@ -106,19 +119,19 @@ static int keep(struct reading *r, enum known id, struct slice value)
     return 0;
 }
 
-/* Writes a field's name as it is usually written: "ACCEPT_LANGUAGE" becomes "Accept-Language". */
-static void write_field_name(struct slice name, char *out)
+/* Writes the name of a field as far as it matters to a machine: "ACCEPT-LANGUAGE". */
+static void write_dashes(struct slice name, char *out)
 {
-    bool first = true;
+    for (size_t i = 0; i < name.len; i++)
+        out[i] = name.ptr[i] == '_' ? '-' : name.ptr[i];
+}
 
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-
-        if (c >= 'A' && c <= 'Z' && !first)
-            c = (char)(c | 0x20);
-        first = c == '_';
-        out[i] = first ? '-' : c;
-    }
+/* Makes "X-MY-FIELD" what is usually written: "X-My-Field". */
+static void write_small_letters(char *name, size_t len)
+{
+    for (size_t i = 1; i < len; i++)
+        if (name[i - 1] != '-' && name[i] >= 'A' && name[i] <= 'Z')
+            name[i] = (char)(name[i] | 0x20);
 }
 
 static int add_field(struct reading *r, struct field field)
@@ -136,35 +149,54 @@ static int add_known_field(struct reading *r, enum header_id id, struct slice va
     return add_field(r, (struct field){.name = header_name(id), .value = value, .id = id});
 }
 
-/* Takes a field; `name` is the variable's without HTTP_. */
-static int sort_field(struct reading *r, struct slice name, struct slice value)
+/* Whether a field is one that CGI has under another name, or that is not to be seen. */
+static bool is_withheld(enum header_id id)
+{
+    return id == HEADER_PROXY || id == HEADER_CONTENT_LENGTH || id == HEADER_CONTENT_TYPE ||
+           id == HEADER_TRANSFER_ENCODING;
+}
+
+/* Takes a field that is not known by its name. */
+static int sort_unknown_field(struct reading *r, struct slice name, struct slice value)
 {
     char *text = arena_alloc(r->arena, name.len + 1);
     struct slice written = slice_of(text, name.len);
-    enum header_id id;
 
     if (!text)
         return -ERR_MEMORY;
-    write_field_name(name, text);
-    id = header_lookup(written);
-    if (id == HEADER_PROXY || id == HEADER_CONTENT_LENGTH || id == HEADER_CONTENT_TYPE ||
-        id == HEADER_TRANSFER_ENCODING)
-        return 0;
-    if (id != HEADER_UNKNOWN)
-        return add_known_field(r, id, value);
+    write_dashes(name, text);
+    write_small_letters(text, name.len);
     if (!field_name_ok(written))
         return -ERR_FIELD_NAME;
     return add_field(r, (struct field){.name = written, .value = value});
 }
 
+/* Takes a field; `name` is the variable's without HTTP_. */
+static int sort_field(struct reading *r, struct slice name, struct slice value)
+{
+    char text[KNOWN_FIELD];
+    enum header_id id;
+
+    if (name.len > sizeof text)
+        return sort_unknown_field(r, name, value);
+    write_dashes(name, text);
+    id = header_lookup(slice_of(text, name.len));
+    if (id == HEADER_UNKNOWN)
+        return sort_unknown_field(r, name, value);
+    if (id == HEADER_HOST)
+        return keep(r, VAR_HTTP_HOST, value); /* in other letters */
+    return is_withheld(id) ? 0 : add_known_field(r, id, value);
+}
+
 static int sort_var(struct reading *r, const struct var *v)
 {
-    enum known id = known_of(v->name);
+    enum known id;
 
+    if (slice_starts(v->name, SLICE("HTTP_")) && !slice_eq(v->name, known_names[VAR_HTTP_HOST]))
+        return sort_field(r, slice_skip(v->name, 5), v->value);
+    id = known_of(v->name);
     if (id < VAR_COUNT)
         return keep(r, id, v->value);
-    if (slice_starts(v->name, SLICE("HTTP_")))
-        return sort_field(r, slice_skip(v->name, 5), v->value);
     if (slice_starts(v->name, SLICE("UWSGI_")) || !is_name(v->name)) {
         r->out->withheld = v->name;
         return 0;
