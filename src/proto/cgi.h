@@ -63,6 +63,14 @@ struct cgi_request {
 int cgi_read_request(const struct vars *vars, const struct cgi_options *options,
                      struct arena *arena, struct cgi_request *out);
 
+/* The other way: the variables of a request that is handed on to a program or another server. Of
+ * `r`, path, authority and withheld are not looked at: the Host is among the fields, and who hands
+ * on says what script, path_info, server_name and server_port are, and how long the body is (-1: no
+ * CONTENT_LENGTH). What is empty gives no variable, but SCRIPT_NAME, PATH_INFO and QUERY_STRING,
+ * which are there always. Repeated fields are joined. `r->others` come last, and so win. Returns 0,
+ * -ERR_TOO_MANY_VARS, or -ERR_MEMORY. */
+int cgi_write_request(const struct cgi_request *r, struct arena *arena, struct vars *out);
+
 struct cgi_answer_limits {
     size_t head;     /* bytes of the head with its empty line: -ERR_ANSWER_TOO_LARGE past it */
     unsigned fields; /* of which fields as many: likewise */
