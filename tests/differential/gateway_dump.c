@@ -7,6 +7,8 @@
  *   answer   likewise, of a connection to a backend: what its first answer is
  *   ask      the bytes are {"vars": [[name, value], ...], "body": ...}: what a client sends
  *   tell     the bytes are a CGI program's answer: what a backend sends
+ *   wonder   no bytes: how a FastCGI client asks what an application can do
+ *   learn    the bytes are all that has come of such an application's answer: what it can do
  * For tests/system/test_gateway_codecs.py. */
 #include <jansson.h>
 #include <stdio.h>
@@ -325,6 +327,40 @@ static json_t *tell(enum protocol protocol, struct slice in)
     return o;
 }
 
+static json_t *wonder(enum protocol protocol, struct slice in)
+{
+    struct buf b;
+    json_t *o;
+
+    (void)protocol;
+    (void)in;
+    buf_init(&b, HEAD);
+    must(fcgi_encode_get_values(&b));
+    o = json_pack("{so}", "bytes", text(buf_bytes(&b)));
+    buf_free(&b);
+    return o;
+}
+
+static json_t *learn(enum protocol protocol, struct slice in)
+{
+    struct fcgi_abilities a = {0};
+    struct fcgi_event e = {0};
+    struct fcgi_decoder d;
+    int taken = 1;
+
+    (void)protocol;
+    fcgi_decoder_init(&d, FCGI_FROM_APPLICATION);
+    while (taken > 0 && e.type != FCGI_GET_VALUES_RESULT) {
+        taken = fcgi_decode(&d, in, &e);
+        in = slice_skip(in, taken > 0 ? (size_t)taken : 0);
+    }
+    if (taken <= 0)
+        return taken ? refusal(taken) : more();
+    must(fcgi_decode_values(e.bytes, &a));
+    return json_pack("{si si sb}", "connections", (int)a.connections, "requests", (int)a.requests,
+                     "multiplexes", a.multiplexes);
+}
+
 static json_t *answer(enum protocol protocol, struct slice in)
 {
     return protocol == FASTCGI ? fastcgi_answer(in) : answer_of(in);
@@ -344,7 +380,8 @@ static json_t *obey(const char *verb, enum protocol protocol, struct slice in)
     static const struct {
         const char *name;
         json_t *(*run)(enum protocol protocol, struct slice in);
-    } verbs[] = {{"request", request}, {"answer", answer}, {"ask", ask}, {"tell", tell}};
+    } verbs[] = {{"request", request}, {"answer", answer}, {"ask", ask},
+                 {"tell", tell},       {"wonder", wonder}, {"learn", learn}};
 
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(verb, verbs[i].name) == 0)

@@ -291,7 +291,7 @@ def php(tmp_path_factory):
     folder = tmp_path_factory.mktemp("php")
     (folder / "a.php").write_text(PHP)
     arguments = [find_program("php-cgi"), "-n", "-b", "s", "-d", "fastcgi.logging=1"]
-    with program(arguments, folder, env={"PHP_FCGI_CHILDREN": "0"}):
+    with program(arguments, folder, env={}):
         wait_until((folder / "s").exists, "php-cgi listens")
         yield folder / "s"
 
@@ -333,6 +333,17 @@ def test_php_cgi_statuses(codecs, php):
     assert moved["status"] == 302
     assert moved["local"] == ""  # PHP says Status itself
     assert ["Location", "/there"] in moved["fields"]
+
+
+def test_php_cgi_says_what_it_can_do(codecs, php):
+    with connect(php) as connection:
+        connection.settimeout(LIMIT)
+        connection.sendall(codecs.call("wonder", "fastcgi", b"")["bytes"].encode("latin-1"))
+        data, outcome = b"", {"more": True}
+        while "more" in outcome:
+            data += connection.recv(65536)
+            outcome = codecs.call("learn", "fastcgi", data)
+    assert outcome == {"connections": 1, "requests": 1, "multiplexes": False}
 
 
 APP = """
