@@ -69,6 +69,7 @@ struct h1_conn {
     uint64_t got;          /* bytes read by calls and not yet counted in the scoreboard */
     uint32_t missed;       /* events that came while the connection was its call's */
     int64_t opened, since; /* when it, and when this state began: loop time, ms */
+    int64_t turn;          /* when the loop came to it last: loop time */
     struct pace reading;   /* of a body */
     struct pace sending;   /* of what the socket does not take at once */
     enum h1_state state;
@@ -148,7 +149,8 @@ int64_t h1_last_moment(const struct h1_conn *c);
 /* Goes on with the machine, as far as it goes. loop */
 void h1_run(struct h1_conn *c);
 
-/* A call has left without having lost the loop: goes on, with whatever happened meanwhile. loop */
+/* A call has left without having lost the loop: goes on, with whatever happened meanwhile, unless
+ * it is others' turn. loop */
 void h1_resume(struct h1_conn *c);
 
 /* The client is gone or was given up: what is queued is dropped, the handler is told, the

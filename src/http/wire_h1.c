@@ -22,6 +22,7 @@
 
 enum {
     PIPELINE = 64,             /* steps of one connection before the others have their turn */
+    TURN = 2,                  /* ms of calls for one connection before that */
     EXTENSIONS = 4096,         /* bytes of all chunk extensions of a body */
     TRAILERS = 4096,           /* bytes of its trailer section */
     LINGER_TIME = 5000,        /* ms that a client has to take our last bytes */
@@ -635,6 +636,7 @@ void h1_run(struct h1_conn *c)
 /* Sends, and goes on with what that made possible. */
 static void send_and_run(struct h1_conn *c)
 {
+    c->turn = loop_now(c->server->loop);
     h1_send(c);
     count_bytes(c);
     h1_run(c);
@@ -669,8 +671,12 @@ static void note_missed(struct h1_conn *c)
 
 void h1_resume(struct h1_conn *c)
 {
+    int64_t now = c->x->x.times.returned / 1000000;
     note_missed(c);
-    h1_run(c);
+    if (now - c->turn >= TURN)
+        h1_go_on(c);
+    else
+        h1_run(c);
 }
 
 /* Whether nothing but the line ends before a request has come: then there is no request to answer.
@@ -745,7 +751,6 @@ static void h1_time_is_over(struct timer *t)
 /* Events
  * ------------------------------------------------------------------------------------------------------------
  */
-
 
 static void h1_ready(struct watch *w, uint32_t events)
 {
