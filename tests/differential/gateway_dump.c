@@ -127,10 +127,16 @@ static json_t *request_of(const struct cgi_request *r, struct slice body)
     return o;
 }
 
-/* What the variables and the body say; `counted`: the body is as long as they say. */
-static json_t *request_from(const struct vars *vars, struct slice body, bool counted)
+/* What is known besides the variables. */
+struct besides {
+    bool counted;    /* the body is as long as they say */
+    bool whole_path; /* PATH_INFO may begin with SCRIPT_NAME */
+};
+
+static json_t *request_from(const struct vars *vars, struct slice body, struct besides besides)
 {
-    const struct cgi_options options = {.target = 16384, .fields = FIELDS};
+    const struct cgi_options options = {
+        .target = 16384, .fields = FIELDS, .whole_path = besides.whole_path};
     struct cgi_request r;
     struct arena arena;
     json_t *o;
@@ -138,7 +144,7 @@ static json_t *request_from(const struct vars *vars, struct slice body, bool cou
 
     arena_init(&arena, MEMORY, NULL, 0);
     err = cgi_read_request(vars, &options, &arena, &r);
-    if (counted && !err) {
+    if (besides.counted && !err) {
         size_t length = r.length > 0 ? (size_t)r.length : 0;
 
         if (body.len < length) {
@@ -203,7 +209,9 @@ static json_t *fastcgi_request(struct slice in)
     err = read_records(in, &i);
     if (!err && i.ended)
         err = fcgi_decode_pairs(buf_bytes(&i.params), &vars);
-    o = err ? refusal(err) : i.ended ? request_from(&vars, buf_bytes(&i.content), false) : more();
+    o = err       ? refusal(err)
+        : i.ended ? request_from(&vars, buf_bytes(&i.content), (struct besides){0})
+                  : more();
     if (!err && i.ended)
         json_object_update_new(o, json_pack("{si sb}", "role", i.role, "keep", i.keep));
     buf_free(&i.params);
@@ -215,7 +223,7 @@ static json_t *request(enum protocol protocol, struct slice in)
 {
     struct var list[ROOM];
     struct vars vars = {.list = list, .room = ROOM};
-    struct uwsgi_head head;
+    struct uwsgi_head head = {0};
     int taken;
 
     if (protocol == FASTCGI)
@@ -223,7 +231,8 @@ static json_t *request(enum protocol protocol, struct slice in)
     taken = protocol == UWSGI ? uwsgi_decode(in, HEAD, &head, &vars) : scgi_decode(in, HEAD, &vars);
     if (taken <= 0)
         return taken ? refusal(taken) : more();
-    return request_from(&vars, slice_skip(in, (size_t)taken), true);
+    return request_from(&vars, slice_skip(in, (size_t)taken),
+                        (struct besides){true, head.modifier1 == UWSGI_PATH_INFO});
 }
 
 /* ---- Answers ---- */

@@ -29,6 +29,7 @@ WAYS = {
     "nginx-scgi": Way("nginx", "scgi"),
     "nginx-fastcgi": Way("nginx", "fastcgi"),
     "nginx-kept": Way("nginx", "fastcgi", "fastcgi_keep_conn on; fastcgi_request_buffering off;"),
+    "nginx-mounted": Way("nginx", "uwsgi", "uwsgi_modifier1 30; uwsgi_param SCRIPT_NAME /shop;"),
     "apache-uwsgi": Way("apache", "uwsgi"),
     "apache-scgi": Way("apache", "scgi"),
     "apache-fastcgi": Way("apache", "fastcgi"),
@@ -121,7 +122,7 @@ def test_get(fronts, way):
     assert request["withheld"] == ""
 
 
-GIVEN = {"nginx-uwsgi", "apache-uwsgi", "lighttpd-scgi", "lighttpd-fastcgi"}
+GIVEN = {"nginx-uwsgi", "nginx-mounted", "apache-uwsgi", "lighttpd-scgi", "lighttpd-fastcgi"}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -131,9 +132,18 @@ def test_path(fronts, way):
     send(port, head("GET /a%20b//c%C3%A4 HTTP/1.1"))
     request = recorder.requests[-1]
     assert request["path_given"] == (way in GIVEN)
-    assert request["script"] == ""
+    assert request["script"] == ("/shop" if way == "nginx-mounted" else "")
     slash = "/" if way in GIVEN else "//"
     assert request["path_info"].encode("latin-1").decode() == f"/a b{slash}cä"
+
+
+def test_mount(fronts):
+    """By modifier 30 the web server tells what lies before the path that the application has."""
+    port, recorder = fronts["nginx-mounted"]
+    for path, rest in (("/shop/a%20b", "/a b"), ("/shop", ""), ("/shopping", "/shopping")):
+        send(port, head(f"GET {path} HTTP/1.1"))
+        request = recorder.requests[-1]
+        assert (request["script"], request["path_info"]) == ("/shop", rest)
 
 
 @pytest.mark.parametrize("way", WAYS)
