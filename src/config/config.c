@@ -264,8 +264,6 @@ static int read_listener(const struct reader *r, const json_t *v, struct listen_
         return e;
     if (at->kind == LISTEN_UNIX && !at->path)
         return refuse(r, "path", "missing");
-    if (at->kind == LISTEN_FD && at->fd < 0)
-        return refuse(r, "fd", "missing");
     if ((at->kind == LISTEN_TCP4 || at->kind == LISTEN_TCP6) && !at->host)
         return refuse(r, "host", "missing");
     if (!config_app(r->out, at->app))

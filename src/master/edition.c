@@ -28,9 +28,19 @@ static unsigned places_of(const struct app_options *app)
     return count < GENERATION_PLACES ? count : GENERATION_PLACES;
 }
 
+/* From here on, whoever connects is served by the generation that came after it. */
+static void close_doors(struct edition *e)
+{
+    listeners_close(&e->listeners);
+    if (e->served)
+        log_event(master_log(e->master), LOG_INFO, "a generation accepts nothing any more",
+                  LOG_NUM("generation", e->number));
+    e->served = false;
+}
+
 static void doors_time_is_over(struct timer *t)
 {
-    listeners_close(&container_of(t, struct edition, doors)->listeners);
+    close_doors(container_of(t, struct edition, doors));
 }
 
 static void release(struct closing *c)
@@ -194,7 +204,7 @@ static void leave(struct edition *e)
     struct master *m = e->master;
 
     if (!accepts(e))
-        listeners_close(&e->listeners);
+        close_doors(e);
     else if (e->doors.deadline == TIMER_NEVER)
         timer_set(&m->loop.timers, &e->doors, loop_now(&m->loop) + DOORS_PATIENCE);
     if (edition_is_here(e) || e->gone)
@@ -226,6 +236,7 @@ void edition_follow(struct edition *e, struct edition *old)
 
 void edition_serve(struct edition *e, struct edition *old)
 {
+    e->served = true;
     listeners_apply(&e->listeners);
     edition_each(e, generation_serve);
     if (!old)

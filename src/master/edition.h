@@ -29,7 +29,8 @@ struct edition {
     int meter_fd; /* -1: no application has a limit for each client */
     struct generation *generations;
     unsigned count;
-    bool gone; /* no process of it is left, which the master was told */
+    bool served; /* it accepts, or did and has not stopped */
+    bool gone;   /* no process of it is left, which the master was told */
     struct closing closing;
 };
 

@@ -74,6 +74,10 @@ class Site(Server):
         self.hup()
         after = wait_until(lambda: (now := self.outcome()) != before and now, "it reloads")
         assert after == (before[0] + 1, before[1]), self.log()
+        wait_until(
+            lambda: self.log().count("a generation accepts nothing any more") == after[0],
+            "only the new one serves",
+        )
 
     def fail_to_reload(self) -> str:
         """Reload and wait until that has failed; return the log from there on."""

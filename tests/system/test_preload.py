@@ -51,6 +51,8 @@ DIRTY = {
     "a loop": ("import select; keep = select.epoll()", r"an event loop \(epoll\)"),
 }
 
+pytestmark = [pytest.mark.sanitized, pytest.mark.extension]
+
 
 @pytest.fixture
 def site(tmp_path):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from harness import wait_until
 from load import Load
 from masters import Master
 from sites import Site
+
+pytestmark = pytest.mark.sanitized
 
 
 def start(tmp_path, settings) -> Site:

@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -611,3 +613,57 @@ def test_nobody_accepts_before_all_applications_are_ready(master: Master):
     flag.touch()
     master.wait_log("hears ACCEPT", count=3)
     assert master.stop() == 0
+
+
+# ---- sockets that penstock was started with ----
+
+
+class Passed(Site):
+    """A site whose listener somebody else has opened, as systemd does or as a shell does."""
+
+    by_systemd = True
+
+    def write(self) -> None:
+        (self.folder / "penstock.toml").write_text(
+            f'{self.listeners}\n[app.site]\nmodule = "site_app:app"\n{self.settings}\n'
+        )
+
+    def _spawn(self) -> None:
+        self.write()
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
+        script = f"""
+import os, sys
+os.dup2({listener.fileno()}, 3)
+if {self.by_systemd}:
+    os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.executable, [sys.executable, "-m", "penstock"])
+"""
+        with listener, open(self.folder / "stderr", "ab") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", script],
+                stdin=subprocess.DEVNULL,
+                stderr=err,
+                env={**os.environ, **self.extra},
+                cwd=self.folder,
+                pass_fds=[listener.fileno()],
+            )
+
+
+@pytest.mark.parametrize("by_systemd", [True, False])
+def test_a_socket_that_penstock_was_started_with_is_kept(tmp_path, by_systemd):
+    """The launcher does not have it any more when it runs again, but the master does."""
+    site = Passed(tmp_path)
+    site.by_systemd = by_systemd
+    site.deploy_version("one")
+    site.configure("workers = 2", listeners="" if by_systemd else '[[listen]]\naddress = "fd://3"')
+    site.start()
+    try:
+        kept = socket_inode(site, site.port)
+        for version in ("two", "three"):
+            site.deploy_version(version)
+            site.reload()
+            assert site.get() == version.encode()
+        assert socket_inode(site, site.port) == kept
+    finally:
+        site.stop()

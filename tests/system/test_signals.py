@@ -12,6 +12,8 @@ import pytest
 from harness import parent_of, wait_until
 from masters import Master
 
+pytestmark = pytest.mark.sanitized
+
 
 def workers(master: Master) -> list[int]:
     """The numbers of the workers that live."""
