@@ -26,11 +26,12 @@ enum call_stage {
 struct call {
     struct wsgi *wsgi;
     struct exchange *x;
-    struct seat *seat; /* of the thread that runs it */
-    bool away;         /* in code of the application, where the token may be passed on */
-    PyObject *input;   /* its wsgi.input */
-    PyObject *start;   /* its start_response */
-    int body_error;    /* what went wrong when the application read the body by itself */
+    struct seat *seat;    /* of the thread that runs it */
+    unsigned long thread; /* that thread, as Python names it */
+    bool away;            /* in code of the application, where the token may be passed on */
+    PyObject *input;      /* its wsgi.input */
+    PyObject *start;      /* its start_response */
+    int body_error;       /* what went wrong when the application read the body by itself */
     struct head head;
     int64_t length; /* of the content: the application's Content-Length or what was found out; -1:
                        unknown */

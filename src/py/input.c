@@ -380,7 +380,7 @@ static int set_source(struct input *in, struct call *c)
     if (!x->handler->ops->whole_body && x->request.length != 0) {
         in->source = FROM_CLIENT;
         in->left = x->request.length;
-        in->thread = PyThread_get_thread_ident();
+        in->thread = c->thread;
     }
     if (in->source != FROM_MEMORY)
         return add_window(in);

@@ -24,7 +24,8 @@ static PyObject *over(const char *what)
     return NULL;
 }
 
-/* write(bytes): the head if it is still to be sent, and the bytes, at once. */
+/* write(bytes): the head if it is still to be sent, and the bytes, at once. By the call's own
+ * thread: while it waits for the client, the call of another could end. */
 static PyObject *write_call(PyObject *self, PyObject *const *args, size_t flags, PyObject *names)
 {
     struct call *c = ((struct write *)(void *)self)->call;
@@ -32,6 +33,11 @@ static PyObject *write_call(PyObject *self, PyObject *const *args, size_t flags,
         return over("write()");
     if (PyVectorcall_NARGS(flags) != 1 || (names && PyTuple_GET_SIZE(names))) {
         PyErr_SetString(PyExc_TypeError, "write() takes exactly one argument");
+        return NULL;
+    }
+    if (c->thread != PyThread_get_thread_ident()) {
+        PyErr_SetString(PyExc_RuntimeError, "write() can be called only by the thread in which "
+                                            "the application was called");
         return NULL;
     }
     if (!PyBytes_Check(args[0])) {

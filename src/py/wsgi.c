@@ -202,6 +202,7 @@ static void run_request(struct job *j, struct seat *s)
     struct call c = {.wsgi = w,
                      .x = x,
                      .seat = s,
+                     .thread = PyThread_get_thread_ident(),
                      .length = -1,
                      .is_head = slice_eq(x->request.method, SLICE("HEAD"))};
     x->detached = !hand_holds(&s->hand);

@@ -204,3 +204,9 @@ def test_write(server):
         "write() takes exactly one argument",
         "write() takes exactly one argument",
     ]
+
+
+def test_write_in_another_thread(server):
+    """Waiting for a slow client there, it would outlive its call."""
+    expected = "write() can be called only by the thread in which the application was called"
+    assert fetch(server, "/write_elsewhere").text == expected

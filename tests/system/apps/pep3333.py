@@ -214,6 +214,22 @@ def write_first(environ, start_response, query):
     return [b"three"]
 
 
+def write_elsewhere(environ, start_response, query):
+    write = plain(start_response)
+    errors = []
+
+    def run():
+        try:
+            write(b"from another thread")
+        except RuntimeError as error:
+            errors.append(str(error).encode())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return errors
+
+
 def write_wrongly(environ, start_response, query):
     write = plain(start_response)
     errors = []
