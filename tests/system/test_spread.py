@@ -7,7 +7,6 @@ import socket
 from contextlib import ExitStack
 
 import pytest
-from gates import waiting
 from harness import wait_until
 from http1 import Connection, fetch, request
 from proc import connections
@@ -120,14 +119,20 @@ def all_accept(server, count):
     wait_until(have_answered, f"answers of {count} workers")
 
 
+def occupy(stack, server, gates, name):
+    """Start a call that waits; return its connection and its gate once it waits there."""
+    client = stack.enter_context(Connection(server))
+    client.send(request(target=f"/wait/{gates.make(name)}"))
+    return client, stack.enter_context(gates.hold(name))
+
+
 def test_a_worker_without_a_free_thread_gets_no_connection(serve_gate, gates):
     """A call that lasts holds up nobody: while it does, all other connections go to other workers."""
     server = serve_gate("-w", "3", "--threads", "1")
     all_accept(server, 3)
     with ExitStack() as stack:
-        waiting(stack, server, gates, 2)
         for name in ("g0", "g1"):
-            stack.enter_context(gates.hold(name))
+            occupy(stack, server, gates, name)
         kept = [stack.enter_context(Connection(server)) for _ in range(100)]
         assert len({get(client, "/pid") for client in kept}) == 1
         assert len({pid_of(server) for _ in range(100)}) == 1
@@ -142,12 +147,11 @@ def test_connections_are_taken_when_no_thread_is_free_anywhere(serve_gate, gates
     server = serve_gate("-w", "2", "--threads", "1")
     all_accept(server, 2)
     with ExitStack() as stack:
-        slow = waiting(stack, server, gates, 2)
-        held = [gates.hold(name) for name in ("g0", "g1")]
+        calls = [occupy(stack, server, gates, name) for name in ("g0", "g1")]
         late = [stack.enter_context(Connection(server)) for _ in range(20)]
         for client in late:
             client.send(request(target="/pid"))
-        for gate in held:
+        for client, gate in calls:
             gate.close()
-        assert [client.response().text for client in slow] == ["opened by "] * 2
+            assert client.response().text == "opened by "
         assert {client.response().status for client in late} == {200}
