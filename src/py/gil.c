@@ -1,8 +1,9 @@
 /* What wires hold of Python's, and how it is let go (gil.h has the contract).
  *
- * A release without the GIL pushes onto a stack by compare-and-swap; who has the GIL takes the
- * whole stack at once, so that no element is ever popped while another thread looks at it. Nothing
- * here takes the GIL or waits. */
+ * A release pushes onto a stack by compare-and-swap; who has the GIL takes the whole stack at once,
+ * so that no element is ever popped while another thread looks at it. Whether this thread has the
+ * GIL at a release is not asked: PyGILState_Check() says yes to everybody once the application has
+ * made another interpreter. Nothing here takes the GIL or waits. */
 #include "py/gil.h"
 
 #include <stdlib.h>
@@ -40,18 +41,18 @@ static void release(struct hold *hold)
     if (h->fd >= 0)
         close(h->fd);
     h->fd = -1;
-    if (PyGILState_Check()) {
-        let_go(h);
-        return;
-    }
     h->next = atomic_load_explicit(&h->of->waiting, memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(&h->of->waiting, &h->next, h,
                                                   memory_order_release, memory_order_relaxed))
         ;
 }
 
+/* What was released meanwhile goes first: so a response of any length keeps only what is on its
+ * way.
+ */
 static struct held *held_new(struct holds *hs)
 {
+    holds_settle(hs);
     struct held *h = hs->spare;
     if (h) {
         hs->spare = h->next;

@@ -5,8 +5,8 @@
  * loop's idle hook leaves it, so that other threads of the application run while the loop sleeps.
  *
  * What a wire holds (large chunks, descriptors of files) is released by whoever drives the loop,
- * with the GIL or without. Without it the reference is queued, and dropped by the next thread that
- * takes the GIL. */
+ * with the GIL or without. The reference is queued, and dropped by the next call, or the next chunk
+ * of this one. */
 #ifndef PENSTOCK_PY_GIL_H
 #define PENSTOCK_PY_GIL_H
 
@@ -39,7 +39,7 @@ struct held;
 
 /* What wires hold for all calls of one process. Zeroed, it is empty and valid. */
 struct holds {
-    _Atomic(struct held *) waiting; /* released without the GIL */
+    _Atomic(struct held *) waiting; /* released, and still to be let go of */
     struct held *spare;             /* to be used again; with the GIL */
     unsigned kept;
 };
@@ -51,7 +51,7 @@ struct hold *holds_object(struct holds *hs, PyObject *object);
  * caller's. GIL */
 struct hold *holds_file(struct holds *hs, int fd);
 
-/* Drops what was released without the GIL. GIL */
+/* Drops what was released. GIL */
 void holds_settle(struct holds *hs);
 
 #endif
