@@ -59,8 +59,9 @@ void call_away(struct call *c);
  * function below that does so begins with it. */
 void call_back(struct call *c);
 
-/* Ends the process if it is one that the application forked; after each return of the application.
- */
+/* Ends the process if it is one that the application forked; call_back() does it, too: wherever
+ * such a process comes back from the application, its copies of descriptors are closed, and their
+ * numbers may be others'. */
 void call_end_if_forked(const struct call *c);
 
 /* Takes what start_response was given. Returns 0, or -1 with an exception, and then the head is as

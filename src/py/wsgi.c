@@ -33,6 +33,7 @@ void call_back(struct call *c)
 {
     if (!c->away)
         return;
+    call_end_if_forked(c);
     c->away = false;
     c->x->detached = !hand_return(&c->seat->hand);
 }
