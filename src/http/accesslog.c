@@ -13,7 +13,7 @@
  *
  * Relies on: the sink, which never waits; the loop's clock for the wall time; the exchange's own
  * times. Never reads a field of the request but through the exchange, never blocks, never logs
- * about itself. */
+ * about itself, never writes a field or a query that the options redact. */
 #include "http/accesslog.h"
 
 #include <arpa/inet.h>
@@ -25,6 +25,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/container.h"
+#include "base/decimal.h"
 #include "base/log.h"
 #include "base/sink.h"
 #include "http/server.h"
@@ -114,13 +115,8 @@ static void line_raw(struct line *o, struct slice s)
 
 static void line_number(struct line *o, int64_t value)
 {
-    char digits[20], *at = digits + sizeof digits;
-    uint64_t rest = value < 0 ? 0 : (uint64_t)value;
-    do {
-        *--at = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest);
-    line_raw(o, slice_of(at, (size_t)(digits + sizeof digits - at)));
+    char digits[DECIMAL_MAX];
+    line_raw(o, decimal(value < 0 ? 0 : (uint64_t)value, digits));
 }
 
 static void line_none(struct line *o)
@@ -402,7 +398,7 @@ static void put_request(struct line *o, const struct piece *p)
     }
     line_plain(o, r->method);
     line_raw(o, SLICE(" "));
-    line_plain(o, r->target);
+    line_plain(o, server_shown(o->x->server, r->target));
     line_raw(o, SLICE(" "));
     line_raw(o, protocol(o->x, text));
 }
@@ -419,12 +415,16 @@ static void put_path(struct line *o, const struct piece *p)
     line_text(o, o->x->request.path);
 }
 
-/* An absent query is empty, so that %(U)s?%(q)s reads well. */
+/* An absent query is empty, so that %(U)s?%(q)s reads well; one that is kept to ourselves is as
+ * good as absent. */
 static void put_query(struct line *o, const struct piece *p)
 {
     (void)p;
-    if (o->x->request.query.len || o->json)
-        line_text(o, o->x->request.query);
+    struct slice query = o->x->request.query;
+    if (o->x->server->options->redact_query)
+        query.len = 0;
+    if (query.len || o->json)
+        line_text(o, query);
 }
 
 static void put_scheme(struct line *o, const struct piece *p)
@@ -464,10 +464,29 @@ static void put_bytes_clf(struct line *o, const struct piece *p)
         line_none(o);
 }
 
+/* Fields whose value is a URI, which may have a query of its own. */
+static bool is_uri(const struct field *f)
+{
+    return f->id == HEADER_REFERER || slice_eq_nocase(f->name, SLICE("location")) ||
+           slice_eq_nocase(f->name, SLICE("content-location"));
+}
+
+static void put_value(struct line *o, const struct field *f)
+{
+    const struct server *s = o->x->server;
+    if (server_redacts(s, f->name))
+        line_text(o, SLICE("[redacted]"));
+    else
+        line_text(o, is_uri(f) ? server_shown(s, f->value) : f->value);
+}
+
 static void put_known(struct line *o, enum header_id id)
 {
     const struct field *f = request_field(&o->x->request, id);
-    line_text(o, f ? f->value : slice_of(NULL, 0));
+    if (f)
+        put_value(o, f);
+    else
+        line_none(o);
 }
 
 static void put_referer(struct line *o, const struct piece *p)
@@ -568,7 +587,7 @@ static void put_field(struct line *o, struct slice name, const struct field *fie
 {
     for (unsigned i = 0; i < count; i++) {
         if (slice_eq_nocase(fields[i].name, name)) {
-            line_text(o, fields[i].value);
+            put_value(o, &fields[i]);
             return;
         }
     }

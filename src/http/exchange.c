@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "base/decimal.h"
 #include "http/accesslog.h"
 #include "http/client.h"
 #include "http/quota.h"
@@ -157,15 +158,6 @@ void exchange_end(struct exchange *x)
     arena_free(&x->arena);
 }
 
-static struct slice number(char *out, size_t size, int64_t n)
-{
-    char *p = out + size;
-    do
-        *--p = (char)('0' + n % 10);
-    while ((n /= 10) > 0);
-    return slice_of(p, (size_t)(out + size - p));
-}
-
 /* Joins up to six slices in the arena. */
 static struct slice join(struct arena *a, const struct slice *parts, size_t count)
 {
@@ -186,10 +178,10 @@ static struct slice join(struct arena *a, const struct slice *parts, size_t coun
 
 int exchange_page(struct exchange *x, int status, struct slice detail)
 {
-    char digits[20];
+    char digits[DECIMAL_MAX];
     struct slice phrase = status_phrase(status);
     const struct slice parts[] = {
-        number(digits, sizeof digits, status), SLICE(" "), phrase, SLICE("\n"), detail,
+        decimal((uint64_t)status, digits),    SLICE(" "), phrase, SLICE("\n"), detail,
         detail.len ? SLICE("\n") : SLICE(""),
     };
     struct slice text = join(&x->arena, parts, sizeof parts / sizeof *parts);

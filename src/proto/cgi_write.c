@@ -12,8 +12,7 @@
  * Relies on fields.h for what is known of fields. Allocates from the caller's arena only. */
 #include "proto/cgi.h"
 
-#include <stdio.h>
-
+#include "base/decimal.h"
 #include "proto/chars.h"
 
 /* A list of variables being written; the first error stays. */
@@ -46,11 +45,10 @@ static char *room(struct writing *w, size_t size)
 
 static void put_number(struct writing *w, struct slice name, int64_t number)
 {
-    enum { DIGITS = 24 };
-    char *text = room(w, DIGITS);
+    char *text = room(w, DECIMAL_MAX);
 
     if (text)
-        put(w, name, slice_of(text, (size_t)snprintf(text, DIGITS, "%lld", (long long)number)));
+        put(w, name, decimal((uint64_t)number, text));
 }
 
 static void put_protocol(struct writing *w, const struct cgi_request *r)

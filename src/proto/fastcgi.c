@@ -16,8 +16,7 @@
  * Never allocates but in the buffer it appends to, never looks behind the bytes given. */
 #include "proto/fastcgi.h"
 
-#include <stdio.h>
-
+#include "base/decimal.h"
 #include "proto/chars.h"
 
 enum { VERSION = 1, KEEP_CONN = 1, LENGTH_4 = 0x80 };
@@ -596,7 +595,7 @@ int fcgi_encode_values(struct buf *b, struct slice asked, const struct fcgi_abil
 {
     const unsigned values[ABILITIES] = {abilities->connections, abilities->requests,
                                         abilities->multiplexes};
-    char texts[ABILITIES][12];
+    char texts[ABILITIES][DECIMAL_MAX];
     struct var list[ABILITIES], v;
     struct vars known = {.list = list, .room = ABILITIES};
     bool told[ABILITIES] = {false};
@@ -610,8 +609,7 @@ int fcgi_encode_values(struct buf *b, struct slice asked, const struct fcgi_abil
         if (i == ABILITIES || told[i])
             continue;
         told[i] = true;
-        snprintf(texts[i], sizeof texts[i], "%u", values[i]);
-        vars_add(&known, v.name, slice_text(texts[i]));
+        vars_add(&known, v.name, decimal(values[i], texts[i]));
     }
     return encode_pairs(b, FCGI_GET_VALUES_RESULT, &known);
 }

@@ -31,6 +31,7 @@
 #include <assert.h>
 #include <limits.h>
 
+#include "base/decimal.h"
 #include "base/errors.h"
 #include "proto/scan.h"
 #include "proto/status.h"
@@ -594,19 +595,15 @@ int h1_encode_head(struct buf *b, int status, struct slice reason, const struct 
 
 int h1_encode_length(struct buf *b, uint64_t length)
 {
-    char digits[20];
-    size_t from = sizeof digits, size;
+    char room[DECIMAL_MAX];
+    struct slice digits = decimal(length, room);
+    size_t size = sizeof "Content-Length: \r\n" - 1 + digits.len;
     char *at;
     int err;
 
-    do {
-        digits[--from] = (char)('0' + length % 10);
-        length /= 10;
-    } while (length);
-    size = sizeof "Content-Length: \r\n" - 1 + sizeof digits - from;
     at = reserve(b, size, &err);
     if (at) {
-        at = put(put(at, SLICE("Content-Length: ")), slice_of(digits + from, sizeof digits - from));
+        at = put(put(at, SLICE("Content-Length: ")), digits);
         put(at, SLICE("\r\n"));
         buf_added(b, size);
     }

@@ -7,10 +7,9 @@
  * Never allocates but in the buffer it appends to, never looks behind the bytes given. */
 #include "proto/scgi.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 
+#include "base/decimal.h"
 #include "proto/chars.h"
 
 /* ---- Decoding ---- */
@@ -142,29 +141,30 @@ static char *put_text(char *at, struct slice text)
 
 int scgi_encode(struct buf *b, uint64_t length, const struct vars *vars)
 {
-    char own[64], begin[32];
-    size_t own_size =
-        (size_t)snprintf(own, sizeof own, "CONTENT_LENGTH%c%" PRIu64 "%cSCGI%c1", 0, length, 0, 0) +
-        1;
-    size_t size = own_size, room = b->cap - buf_len(b), begin_size;
+    char digits[DECIMAL_MAX], size_digits[DECIMAL_MAX];
+    struct slice content = decimal(length, digits), head;
+    size_t size = sizeof "CONTENT_LENGTH" + content.len + 1 + sizeof "SCGI" + sizeof "1";
+    size_t room = b->cap - buf_len(b);
     int err = add_sizes(vars, &size);
     char *at;
 
     if (err)
         return err;
-    begin_size = (size_t)snprintf(begin, sizeof begin, "%zu:", size);
-    if (size > room || begin_size + 1 > room - size)
+    head = decimal(size, size_digits);
+    if (size > room || head.len + 2 > room - size)
         return -ERR_FULL;
-    at = buf_reserve(b, begin_size + size + 1);
+    at = buf_reserve(b, head.len + 1 + size + 1);
     if (!at)
         return -ERR_MEMORY;
-    memcpy(at, begin, begin_size);
-    memcpy(at + begin_size, own, own_size);
-    at += begin_size + own_size;
+    memcpy(at, head.ptr, head.len);
+    at += head.len;
+    *at++ = ':';
+    at = put_text(put_text(at, SLICE("CONTENT_LENGTH")), content);
+    at = put_text(put_text(at, SLICE("SCGI")), SLICE("1"));
     for (unsigned i = 0; i < vars->count; i++)
         if (!is_own(&vars->list[i]))
             at = put_text(put_text(at, vars->list[i].name), vars->list[i].value);
     *at = ',';
-    buf_added(b, begin_size + size + 1);
+    buf_added(b, head.len + 1 + size + 1);
     return 0;
 }

@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
+#include "base/decimal.h"
 #include "http/server.h"
 #include "proto/target.h"
 #include "py/call.h"
@@ -310,11 +311,8 @@ static int set_protocol(struct environ_maker *m, PyObject *env, const struct req
 /* A number that is not negative, in decimal. */
 static PyObject *number(int64_t n)
 {
-    char digits[20], *p = digits + sizeof digits;
-    do
-        *--p = (char)('0' + n % 10);
-    while ((n /= 10) > 0);
-    return latin1(slice_of(p, (size_t)(digits + sizeof digits - p)));
+    char digits[DECIMAL_MAX];
+    return latin1(decimal((uint64_t)n, digits));
 }
 
 /* ---- Addresses ---- */
