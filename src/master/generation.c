@@ -119,7 +119,7 @@ static bool fills(const struct child *c)
 
 static bool is_successor(const struct child *c)
 {
-    return c->replaces != NULL;
+    return c->state != CHILD_ABSENT && c->replaces;
 }
 
 static bool still_begins(const struct child *c)
@@ -160,7 +160,7 @@ static unsigned target(const struct generation *g)
     case GENERATION_SERVING: return g->predecessor ? rolling_share(g) : g->wanted;
     case GENERATION_YIELDING:
         next = g->successor ? count(g->successor, serves) : g->wanted;
-        return g->wanted > next ? g->wanted - next : 0;
+        return g->wanted > next ? least(g->wanted - next, count(g, fills)) : 0;
     case GENERATION_RESTING:
     case GENERATION_LEAVING: return 0;
     }
@@ -245,7 +245,7 @@ static struct child *successor_of(const struct child *c)
     struct generation *g = c->generation;
 
     for (unsigned i = 0; i < g->places.count; i++) {
-        if (g->workers[i].replaces == c)
+        if (is_successor(&g->workers[i]) && g->workers[i].replaces == c)
             return &g->workers[i];
     }
     return NULL;

@@ -79,9 +79,9 @@ def test_the_successor_is_ready_first(master: Master) -> None:
     master.start("-w", "1", fake={"worker": "retire, when told"})
     (old,) = retire(master, "worker 1")
     master.wait_log(rf"pid={old} hears DRAIN")
-    log = master.log()
-    new = re.findall(r"fake worker 1 pid=(\d+) setup", log)[1]
-    assert log.index(f"pid={new} hears ACCEPT") < log.index(f"pid={old} hears DRAIN")
+    new = master.child("worker 1")
+    order = re.findall(r"worker=1 pid=(\d+) from=\w+ to=(SERVING|DRAINING)", master.log())
+    assert order[1:] == [(str(new), "SERVING"), (str(old), "DRAINING")]
     assert master.stop() == 0
 
 

@@ -52,7 +52,7 @@ def test_ttou_never_goes_below_one(master: Master) -> None:
 
 
 def test_ttin_has_a_limit(master: Master) -> None:
-    """Twice the configured workers and sixteen have room in the scoreboard."""
+    """Sixteen more than are configured."""
     master.start("-w", "1")
     for number in range(1, 22):
         master.process.send_signal(signal.SIGTTIN)
@@ -132,6 +132,27 @@ def test_winch_is_ignored_on_a_terminal(master: Master) -> None:
     master.process.send_signal(signal.SIGUSR1)
     master.wait_log("log files reopened")
     assert parent_of(worker) == master.pid
+    assert master.stop() == 0
+
+
+def test_a_successor_is_forgotten_at_rest(master: Master) -> None:
+    """Who comes back can be replaced as ever, though a successor was on its way when they left."""
+    flag = master.folder / "flag"
+    fake = {"worker": f"retire, and who is new dies when there is {flag}"}
+    master.start("-w", "2", fake=fake)
+    flag.touch()
+    (master.folder / f"retire {master.child('worker 1')}").touch()
+    master.wait_log("is started again later")
+    master.process.send_signal(signal.SIGWINCH)
+    wait_until(lambda: not master.children(), "all have left")
+    flag.unlink()
+    master.process.send_signal(signal.SIGTTIN)
+    master.wait_log("hears ACCEPT", count=4)
+    wait_workers(master, 1, 2)
+    pids = {number: master.child(f"worker {number}") for number in (1, 2)}
+    for pid in pids.values():
+        (master.folder / f"retire {pid}").touch()
+    wait_until(lambda: not set(pids.values()) & set(master.children()), "both are replaced")
     assert master.stop() == 0
 
 
