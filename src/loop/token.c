@@ -285,7 +285,8 @@ static struct route *route_of(struct token *t, const struct task *task)
 
 static bool is_likely_to_block(struct token *t, const struct task *task)
 {
-    return atomic_load_explicit(&route_of(t, task)->blocks, memory_order_relaxed) >= LIKELY;
+    return task->route != ROUTE_NONE &&
+           atomic_load_explicit(&route_of(t, task)->blocks, memory_order_relaxed) >= LIKELY;
 }
 
 static void run_task(struct hand *h, struct task *task)

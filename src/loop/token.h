@@ -52,6 +52,10 @@ struct token_ops {
 
 enum { HANDS_MOST = 1024, ROUTES = 1024 };
 
+/* The route of a call that stays with who turns the loop, whatever others did: a hash that has the
+ * same value makes its calls stay, too. */
+#define ROUTE_NONE UINT32_MAX
+
 /* What is known of the calls whose route falls into one bucket. */
 struct route {
     _Atomic uint8_t blocks; /* 0..255: moving average of how often they blocked */

@@ -41,8 +41,9 @@ struct worker {
     struct process *process;
     struct crew crew;
     struct job signals;     /* looks for signals in the main thread, when that turns the loop */
-    bool looking;           /* it was submitted */
+    _Atomic bool looking;   /* it was submitted, and has not run yet */
     struct deferred wishes; /* has the holder do what handlers of signals asked for */
+    _Atomic bool wished;    /* it was posted, and has not run yet */
     struct voice voice;
     struct wsgi *wsgi;
     struct loop loop;
@@ -216,7 +217,16 @@ static void grant_wishes(struct worker *w)
 
 static void wishes_posted(struct deferred *d)
 {
-    grant_wishes(container_of(d, struct worker, wishes));
+    struct worker *w = container_of(d, struct worker, wishes);
+    atomic_store(&w->wished, false);
+    grant_wishes(w);
+}
+
+/* By the main thread when it does not hold the loop. */
+static void post_wishes(struct worker *w)
+{
+    if (!atomic_exchange(&w->wished, true))
+        loop_post(&w->loop, &w->wishes, true);
 }
 
 static void look_for_signals(struct job *j, struct seat *s)
@@ -225,12 +235,12 @@ static void look_for_signals(struct job *j, struct seat *s)
     hand_enter(&s->hand);
     gil_take(&s->gil);
     run_handlers(w);
-    if (hand_return(&s->hand)) {
-        w->looking = false;
+    bool holds = hand_return(&s->hand);
+    atomic_store(&w->looking, false);
+    if (holds)
         grant_wishes(w);
-        return;
-    }
-    loop_post(&w->loop, &w->wishes, true);
+    else
+        post_wishes(w);
 }
 
 static void errand(struct crew *c)
@@ -238,7 +248,7 @@ static void errand(struct crew *c)
     struct worker *w = container_of(c, struct worker, crew);
     run_handlers(w);
     if (atomic_load(&w->reception.stop) || atomic_load(&w->reception.drain))
-        loop_post(&w->loop, &w->wishes, true);
+        post_wishes(w);
 }
 
 /* Python runs handlers in the main thread: by itself when that is in a call, else we see to it. */
@@ -247,8 +257,7 @@ static void look_after_signals(struct worker *w)
     grant_wishes(w);
     if (!crew_main_leads(&w->crew)) {
         token_errand(&w->crew.token, &w->crew.first.hand);
-    } else if (!w->looking) {
-        w->looking = true;
+    } else if (!atomic_exchange(&w->looking, true)) {
         crew_submit(&w->crew, &w->signals);
     }
 }
@@ -413,7 +422,7 @@ static int make_loop(struct worker *w)
     if (crew_begin(&w->crew, &w->loop, (unsigned)w->process->app->threads))
         return cannot(w, "threads cannot be started");
     w->wishes.run = wishes_posted;
-    w->signals.run = look_for_signals;
+    w->signals = (struct job){.task.route = ROUTE_NONE, .run = look_for_signals};
     w->beat.fire = beat;
     w->orders = (struct watch){.fd = w->process->channel, .ready = orders_ready};
     w->reception.on_signal = signal_came;

@@ -176,6 +176,15 @@ def sockets(pid):
     return [name for name in names if name.startswith(("socket:", "anon_inode:"))]
 
 
+def test_signals_come_after_a_handler_that_took_long(serve_gate):
+    """Without a request in between: no call of the main thread runs them."""
+    server = serve_gate("--threads", "1", SIGNALS="slow")
+    for count in range(1, 4):
+        os.kill(server.workers()[0], signal.SIGUSR2)
+        server.wait_log("(a signal was taken\n)" + f"{{{count}}}", limit=8, name="stdout")
+        assert fetch(server, "/").text == "ok"  # the main thread turns the loop again
+
+
 def test_a_child_that_the_application_forks_holds_no_connection(serve_gate, gates):
     server = serve_gate("--threads", "2")
     with Connection(server) as idle, Connection(server) as client:

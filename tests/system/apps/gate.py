@@ -24,14 +24,18 @@ def tick() -> None:
         ticks += 1
 
 
+def take_signal(number, frame) -> None:
+    signalled.append(threading.current_thread().name)
+    if os.environ["SIGNALS"] == "slow":
+        time.sleep(0.1)
+    print("a signal was taken", flush=True)
+
+
 def start() -> None:
     if "TICKS" in os.environ:
         threading.Thread(target=tick, daemon=True).start()
     if "SIGNALS" in os.environ:
-        signal.signal(
-            signal.SIGUSR2,
-            lambda number, frame: signalled.append(threading.current_thread().name),
-        )
+        signal.signal(signal.SIGUSR2, take_signal)
 
 
 start()
