@@ -17,7 +17,8 @@
  * %(read)s, %(queue)s,
  * %(app)s, %(send)s; %(id)s request id; %(S)s scheme; %(host)s host that was asked for; %(time)s
  * time in UTC (RFC 3339).
- * %% is a percent sign. What does not exist is "-", but an absent query is empty.
+ * %% is a percent sign. What does not exist is "-", but an absent query is empty. A field that the
+ * option redact names is "[redacted]"; with redact-query no atom shows a query.
  *
  * Threads: the loop's holder. */
 #ifndef PENSTOCK_HTTP_ACCESSLOG_H

@@ -65,6 +65,25 @@ bool server_is_full(const struct server *s)
     return (most && s->serving >= most) || (s->token && s->token->queued >= s->options->queue_size);
 }
 
+struct slice server_shown(const struct server *s, struct slice uri)
+{
+    size_t len = 0;
+    if (!s->options->redact_query)
+        return uri;
+    while (len < uri.len && uri.ptr[len] != '?' && uri.ptr[len] != '#')
+        len++;
+    return slice_of(uri.ptr, len);
+}
+
+bool server_redacts(const struct server *s, struct slice name)
+{
+    const struct text_list *secret = &s->options->redact;
+    for (unsigned i = 0; i < secret->count; i++)
+        if (slice_eq_nocase(slice_text(secret->items[i]), name))
+            return true;
+    return false;
+}
+
 void server_drain(struct server *s)
 {
     if (s->draining)

@@ -70,6 +70,13 @@ void server_part(struct server *s, struct link *l);
  * queue-size). */
 bool server_is_full(const struct server *s);
 
+/* What logs show of a request's target or of another URI: with redact-query nothing from the first
+ * '?' or '#' on. Whatever a log says of one goes through here. */
+struct slice server_shown(const struct server *s, struct slice uri);
+
+/* Whether logs keep the values of this field to themselves (redact). */
+bool server_redacts(const struct server *s, struct slice name);
+
 /* Takes nothing new: every connection closes after what it is doing; on_idle tells when the last
  * has. */
 void server_drain(struct server *s);

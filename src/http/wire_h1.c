@@ -243,7 +243,8 @@ static bool refuse(struct h1_conn *c, int err)
     address_text(&hx->x.ends->peer, peer);
     log_event(c->server->log, err_level(err), "request refused", LOG_STR("reason", err_text(err)),
               LOG_NUM("status", err_status(err)), LOG_STR("peer", peer),
-              LOG_SLICE("method", hx->head.method), LOG_SLICE("target", hx->head.target));
+              LOG_SLICE("method", hx->head.method),
+              LOG_SLICE("target", server_shown(c->server, hx->head.target)));
     slot_add(c->server->slot, refused, 1u);
     return answer_ourselves(c, (enum err)(err < 0 ? -err : err));
 }
@@ -795,9 +796,9 @@ static void log_cut(const struct h1_conn *c)
     exchange_id(&hx->x, id);
     address_text(&c->ends.peer, peer);
     log_event(c->server->log, LOG_WARN, "a request is cut: the worker leaves",
-              LOG_SLICE("method", hx->x.request.method), LOG_SLICE("target", hx->x.request.target),
-              LOG_STR("id", id), LOG_STR("peer", peer),
-              LOG_NUM("age_ms", loop_now(c->server->loop) - c->since));
+              LOG_SLICE("method", hx->x.request.method),
+              LOG_SLICE("target", server_shown(c->server, hx->x.request.target)), LOG_STR("id", id),
+              LOG_STR("peer", peer), LOG_NUM("age_ms", loop_now(c->server->loop) - c->since));
 }
 
 static void h1_cut(struct link *l)

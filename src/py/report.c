@@ -2,8 +2,11 @@
  *
  * The text is made by Python's own traceback module, which is imported when the first exception
  * comes. Our code has no Python frames on a request's path, so a traceback begins with the
- * application's own. Never raises. */
+ * application's own. Never raises. What a traceback says is the application's business: nothing is
+ * taken out of it. */
 #include "py/report.h"
+
+#include "http/server.h"
 
 enum { LINE_SIZE = 1024 };
 
@@ -55,10 +58,12 @@ PyObject *report_text(PyObject *exception)
 }
 
 /* "GET /path HTTP/1.1", cut when it is long. */
-static struct slice request_line(const struct request *r, char out[static LINE_SIZE])
+static struct slice request_line(const struct exchange *x, char out[static LINE_SIZE])
 {
+    const struct request *r = &x->request;
+    struct slice target = server_shown(x->server, r->target);
     int n = snprintf(out, LINE_SIZE, "%.*s %.*s HTTP/%u.%u", (int)r->method.len, r->method.ptr,
-                     (int)r->target.len, r->target.ptr, r->major, r->minor);
+                     (int)target.len, target.ptr, r->major, r->minor);
     return slice_of(out, n < LINE_SIZE ? (size_t)n : LINE_SIZE - 1);
 }
 
@@ -71,7 +76,7 @@ static void emit(struct log *log, const struct exchange *x, enum log_level level
         return;
     }
     struct slice name = exchange_name(x, id);
-    struct slice request = request_line(&x->request, line);
+    struct slice request = request_line(x, line);
     if (lines.len)
         log_event(log, level, message, LOG_SLICE("request", request), LOG_SLICE("id", name),
                   LOG_LINES("traceback", lines));

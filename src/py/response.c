@@ -52,22 +52,24 @@ static int status_code(PyObject *status)
     return code;
 }
 
-/* Checks one (name, value) and sets `out` to its bytes, which are still Python's. */
+/* Checks one (name, value) and sets `out` to its bytes, which are still Python's. Messages end in
+ * the error log, so they show names and no values, which may be secret. */
 static int check_field(PyObject *item, struct field *out)
 {
     if (!PyTuple_CheckExact(item) || PyTuple_GET_SIZE(item) != 2)
-        return refuse(PyExc_TypeError, "each header has to be a tuple (name, value), not %R", item);
+        return refuse(PyExc_TypeError, "each header has to be a tuple (name, value), not %R",
+                      (PyObject *)Py_TYPE(item));
     PyObject *name = PyTuple_GET_ITEM(item, 0), *value = PyTuple_GET_ITEM(item, 1);
     if (!PyUnicode_CheckExact(name) || !PyUnicode_CheckExact(value))
-        return refuse(PyExc_TypeError, "a header's name and value have to be of type str: %R",
-                      item);
+        return refuse(PyExc_TypeError, "the name and value of a header have to be of type str: %R",
+                      name);
     if (!is_latin1(name) || !is_latin1(value))
-        return refuse(PyExc_ValueError, "a header holds characters beyond latin-1: %R", item);
+        return refuse(PyExc_ValueError, "a header holds characters beyond latin-1: %R", name);
     *out = (struct field){.name = latin1_bytes(name), .value = latin1_bytes(value)};
     if (!field_name_ok(out->name))
-        return refuse(PyExc_ValueError, "a header's name has to be a token: %R", item);
+        return refuse(PyExc_ValueError, "a header's name has to be a token: %R", name);
     if (!field_value_ok(out->value))
-        return refuse(PyExc_ValueError, "a header's value holds control characters: %R", item);
+        return refuse(PyExc_ValueError, "a header's value holds control characters: %R", name);
     out->id = header_lookup(out->name);
     return 0;
 }
@@ -182,7 +184,8 @@ int response_head(struct call *c, PyObject *status, PyObject *headers)
     if (code < 0)
         return -1;
     if (!PyList_CheckExact(headers))
-        return refuse(PyExc_TypeError, "the headers have to be a list, not %R", headers);
+        return refuse(PyExc_TypeError, "the headers have to be a list, not %R",
+                      (PyObject *)Py_TYPE(headers));
     size_t count = (size_t)PyList_GET_SIZE(headers);
     struct draft d = {.length = -1};
     d.fields =

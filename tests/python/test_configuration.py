@@ -390,6 +390,7 @@ def test_every_variable_works(tmp_path):
         "name": "x",
         "forwarded-allow-ips": "10.0.0.0/8, ::1",
         "forwarded-fields": "x-forwarded-for,Forwarded",
+        "redact": "cookie,x-key",
         "access-log-format": "%(h)s",
         "pid": "pid",
     }

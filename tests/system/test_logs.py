@@ -203,6 +203,91 @@ def test_atoms(serve, tmp_path):
     assert words[26:] == ["http", "100%"]
 
 
+SECRET = "swordfish"
+FIELDS = "%({authorization}i)s|%({Proxy-Authorization}i)s|%({COOKIE}i)s|%({set-cookie}o)s|%({x-key}i)s|%({x-key}o)s"
+
+
+def ask_with_secrets(server) -> None:
+    """Give a server secrets in every way that some log could show."""
+    fields = [
+        ("Authorization", f"Bearer {SECRET}"),
+        ("Proxy-Authorization", f"Basic {SECRET}"),
+        ("cookie", f"session={SECRET}"),
+    ]
+    answer = fetch(server, f"/headers?fields=Set-Cookie:s={SECRET}|X-Key:k", headers=fields)
+    assert answer.header("Set-Cookie") == f"s={SECRET}"
+    fetch(server, "/raising", headers=fields)
+    fetch(server, f"/headers?fields=Set-Cookie:s=%01{SECRET}", headers=fields)
+    with Connection(server) as client:
+        client.send(request(headers=[*fields, ("Content-Length", "x")]))
+        assert client.response().status == 400
+
+
+def test_secrets_are_in_no_log(serve, tmp_path):
+    path = tmp_path / "access.log"
+    server = serve("shapes", "--access-log", str(path), "--access-log-format", FIELDS)
+    ask_with_secrets(server)
+    assert server.stop() == 0
+    line = path.read_text().splitlines()[0]
+    assert line == "[redacted]|[redacted]|[redacted]|[redacted]|-|k"
+    assert SECRET not in path.read_text()
+    log = server.log()
+    assert "raised by the application" in log
+    assert "request refused" in log
+    assert "holds control characters: 'Set-Cookie'" in log
+    shown = [line for line in log.splitlines() if SECRET in line]
+    assert all("GET /headers?fields=" in line for line in shown), "only in the query"
+    assert f"session={SECRET}" not in log
+    assert f"Bearer {SECRET}" not in log
+
+
+def test_redact_names_other_fields(serve, tmp_path):
+    path = tmp_path / "access.log"
+    options = ("--redact", "X-KEY", "--redact", "user-agent")
+    server = serve(
+        "shapes",
+        *("--access-log", str(path), "--access-log-format", f"{FIELDS}|%(a)s"),
+        *options,
+    )
+    fields = [("X-Key", SECRET), ("Cookie", "a=b"), ("User-Agent", SECRET)]
+    fetch(server, "/headers?fields=Set-Cookie:s|X-Key:k", headers=fields)
+    assert server.stop() == 0
+    assert path.read_text() == "-|-|a=b|s|[redacted]|[redacted]|[redacted]\n"
+
+
+@pytest.mark.parametrize("form", ["combined", "json", "%(r)s|%(U)s|%(q)s|%(f)s|%({Referer}i)s"])
+def test_queries_are_left_out(serve, tmp_path, form):
+    path = tmp_path / "access.log"
+    server = serve(
+        "shapes", "--redact-query", "--access-log", str(path), "--access-log-format", form
+    )
+    fields = [("Referer", f"http://localhost/start?key={SECRET}")]
+    assert fetch(server, f"/one?key={SECRET}", headers=fields).body == b"hello"
+    assert fetch(server, f"/raising?key={SECRET}", headers=fields).status == 500
+    with Connection(server) as client:
+        client.send(request(target=f"/one?key={SECRET}", headers=[("Content-Length", "x")]))
+        assert client.response().status == 400
+    with Connection(server) as client:
+        client.send(request(target=f"/%zz?key={SECRET}"))
+        assert client.response().status == 400
+    assert server.stop() == 0
+    log = server.log()
+    assert 'request="GET /raising HTTP/1.1"' in log
+    assert "target=/%zz" in log
+    assert SECRET not in log + path.read_text()
+    assert path.read_text().count("\n") == 4
+    assert "http://localhost/start" in path.read_text()
+
+
+def test_queries_are_shown_by_default(serve, tmp_path):
+    path = tmp_path / "access.log"
+    server = serve("shapes", "--access-log", str(path))
+    fetch(server, "/raising?key=of-the-query")
+    assert server.stop() == 0
+    assert "GET /raising?key=of-the-query HTTP/1.1" in path.read_text()
+    assert "GET /raising?key=of-the-query HTTP/1.1" in server.log()
+
+
 def test_a_mistake_in_the_format_is_told_and_nothing_is_served(serve):
     server = serve(
         "echo", "--access-log", "-", "--access-log-format", "%(h)s %(nothing)s", ends=True

@@ -26,6 +26,7 @@ enum { TEXT = 65536, LINE_MOST = 8192 };
 struct world {
     struct loop loop;
     struct log log;
+    struct app_options options;
     struct server server;
     struct ends ends;
     struct field fields[8];
@@ -74,6 +75,7 @@ static int make_world(void **state)
     log_open(&w->log, w->error, LOG_INFO, LOG_PLAIN);
     w->server.loop = &w->loop;
     w->server.log = &w->log;
+    w->server.options = &w->options;
     assert_int_equal(address_inet(&w->ends.peer, "192.0.2.17", 40000), 0);
     fill_request(w);
     w->answered[0] = field("Content-Type", "text/html");
@@ -243,6 +245,60 @@ static void test_peers(void **state)
     assert_string_equal(line_of(w, "%(h)s"), "198.51.100.7");
     address_unix(&w->ends.peer, "/run/x.sock");
     assert_string_equal(line_of(w, "%(h)s"), "-");
+}
+
+static const char *secret_names[] = {"authorization", "Cookie", "set-cookie", "user-agent"};
+
+static const char *const redacted[][2] = {
+    {"%({Cookie}i)s", "[redacted]"}, {"%({cookie}i)s", "[redacted]"},
+    {"%({COOKIE}i)s", "[redacted]"}, {"%({Set-Cookie}o)s", "[redacted]"},
+    {"%({Authorization}i)s", "-"}, /* there is none */
+    {"%({X-Answer}o)s", "42"},       {"%({Referer}i)s", "http://example.com/start?token=secret"},
+    {"%(a)s", "[redacted]"},
+};
+
+static void fill_secrets(struct world *w)
+{
+    w->fields[1] = field("Referer", "http://example.com/start?token=secret");
+    w->fields[3] = field("cOOKIE", "session=secret");
+    w->answered[0] = field("SET-Cookie", "session=secret");
+}
+
+/* Whatever case the option, the client and the format write a name in. */
+static void test_fields_are_redacted(void **state)
+{
+    struct world *w = *state;
+    fill_secrets(w);
+    w->options.redact = (struct text_list){secret_names, 4};
+    for (size_t i = 0; i < sizeof redacted / sizeof *redacted; i++)
+        assert_string_equal(line_of(w, redacted[i][0]), redacted[i][1]);
+    json_t *o = json_loads(line_of(w, "json"), 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(o, "user_agent")), "[redacted]");
+    json_decref(o);
+}
+
+static const char *const without_query[][2] = {
+    {"%(r)s", "GET /a%20b HTTP/1.1"},      {"%(U)s?%(q)s|", "/a%20b?|"},
+    {"%(f)s", "http://example.com/start"}, {"%({Referer}i)s", "http://example.com/start"},
+    {"%({Location}o)s", "/next"},          {"%({Cookie}i)s", "session=secret"},
+};
+
+static void test_queries_are_redacted(void **state)
+{
+    struct world *w = *state;
+    fill_secrets(w);
+    w->answered[1] = field("Location", "/next#token=secret");
+    w->options.redact_query = true;
+    for (size_t i = 0; i < sizeof without_query / sizeof *without_query; i++)
+        assert_string_equal(line_of(w, without_query[i][0]), without_query[i][1]);
+    assert_null(strstr(line_of(w, "combined"), "secret"));
+    json_t *o = json_loads(line_of(w, "json"), 0, NULL);
+    assert_true(json_is_null(json_object_get(o, "query")));
+    assert_string_equal(json_string_value(json_object_get(o, "referer")),
+                        "http://example.com/start");
+    json_decref(o);
+    w->x.request.target = SLICE("?");
+    assert_string_equal(line_of(w, "%(r)s"), "GET  HTTP/1.1");
 }
 
 static const char *const users[][2] = {
@@ -584,6 +640,8 @@ int main(void)
         TEST(test_environment_is_copied),
         TEST(test_what_does_not_exist),
         TEST(test_peers),
+        TEST(test_fields_are_redacted),
+        TEST(test_queries_are_redacted),
         TEST(test_users),
         TEST(test_long_user),
         TEST(test_escapes),
