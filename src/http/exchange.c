@@ -16,7 +16,8 @@
 
 enum {
     ARENA_CAP =
-        1024 * 1024, /* heads are capped by options; this is for what handlers put behind them */
+        1024 * 1024,    /* heads are capped by options; this is for what handlers put behind them */
+    SPOOL_PIECE = 4096, /* bytes of a body in a file that are written at once, or more */
 };
 
 void exchange_init(struct exchange *x, struct server *server, const struct wire_ops *wire,
@@ -69,22 +70,31 @@ int exchange_begin(struct exchange *x)
 
 int64_t exchange_taken(const struct exchange *x)
 {
-    return x->spool.size ? x->spool.size : (int64_t)buf_len(&x->gathered);
+    return x->spool.size + (int64_t)buf_len(&x->gathered);
 }
 
-/* Into memory as long as it fits; with what does not, everything moves to a file. */
+/* Moves what is gathered in memory to the file. */
+static int spill(struct exchange *x)
+{
+    if (buf_len(&x->gathered) == 0)
+        return 0;
+    int err = spool_put(&x->spool, buf_bytes(&x->gathered));
+    if (!err)
+        buf_free(&x->gathered);
+    return err;
+}
+
+/* Into memory as long as it fits; with what does not, everything moves to a file, to which small
+ * pieces go together: a body may come in chunks of one byte. */
 static int gather(struct exchange *x, struct slice bytes)
 {
-    if (x->spool.size == 0) {
-        int err = buf_put(&x->gathered, bytes);
-        if (err != -ERR_FULL)
-            return err;
-        err = spool_put(&x->spool, buf_bytes(&x->gathered));
-        if (err)
-            return err;
-        buf_free(&x->gathered);
-    }
-    return spool_put(&x->spool, bytes);
+    size_t most = x->spool.size ? SPOOL_PIECE : BODY_MEMORY;
+    if (bytes.len <= most - buf_len(&x->gathered))
+        return buf_put(&x->gathered, bytes);
+    int err = spill(x);
+    if (err)
+        return err;
+    return bytes.len < SPOOL_PIECE ? buf_put(&x->gathered, bytes) : spool_put(&x->spool, bytes);
 }
 
 int exchange_take(struct exchange *x, struct slice bytes, bool last)
@@ -96,6 +106,9 @@ int exchange_take(struct exchange *x, struct slice bytes, bool last)
         return err;
     if (x->spool.size == 0)
         return exchange_lend(x, buf_bytes(&x->gathered));
+    err = spill(x);
+    if (err)
+        return err;
     x->body = (struct body){.length = x->spool.size, .fd = x->spool.fd};
     x->request.length = x->body.length;
     return call_handler(x);

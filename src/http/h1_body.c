@@ -122,20 +122,26 @@ static int read_block(struct h1_conn *c)
     }
 }
 
+/* What is here, at most `size` bytes: all of it, since a chunk may be one byte. */
+static int take_here(struct h1_exchange *hx, char *out, size_t size)
+{
+    struct slice piece;
+    size_t taken = 0;
+    int rc = 1;
+    while (taken < size && (rc = h1_body_next(hx, size - taken, &piece)) > 0) {
+        memcpy(out + taken, piece.ptr, piece.len);
+        taken += piece.len;
+    }
+    return rc < 0 ? rc : (int)taken;
+}
+
 static int read_some(struct h1_exchange *hx, char *out, size_t size)
 {
     struct h1_conn *c = hx->conn;
-    struct slice piece;
     for (;;) {
-        int rc = h1_body_next(hx, size, &piece);
-        if (rc < 0)
+        int rc = take_here(hx, out, size);
+        if (rc != 0 || h1_body_done(hx))
             return rc;
-        if (rc > 0) {
-            memcpy(out, piece.ptr, piece.len);
-            return (int)piece.len;
-        }
-        if (h1_body_done(hx))
-            return 0;
         invite(hx);
         rc = c->lost ? -ERR_CLOSED : read_block(c);
         if (rc < 0)

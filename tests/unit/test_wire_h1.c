@@ -39,6 +39,7 @@ struct fixture {
     size_t reply_len;
     char body[1 << 16];
     size_t body_len;
+    int64_t body_length; /* of all of it */
 };
 
 struct held {
@@ -80,7 +81,7 @@ static struct chunk text(const char *s)
 /* What a handler with whole_body is given, from wherever it is. */
 static void keep_body(struct fixture *f, struct exchange *x)
 {
-    int64_t n = x->body.length;
+    int64_t n = f->body_length = x->body.length;
     f->body_len = (size_t)n < sizeof f->body ? (size_t)n : sizeof f->body;
     f->in_file = x->body.fd >= 0;
     if (f->in_file)
@@ -375,6 +376,44 @@ static void puts_large_bodies_into_a_file(void **state)
     assert_int_equal(f->server.spools.used, 0);
 }
 
+/* How often this process has called write() and its like (proc_pid_io(5)); -1 where nobody counts.
+ */
+static long writes(void)
+{
+    char text[512] = "";
+    int fd = open("/proc/self/io", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    const char *line = n > 0 ? strstr(text, "syscw: ") : NULL;
+    if (fd >= 0)
+        close(fd);
+    return line ? strtol(line + strlen("syscw: "), NULL, 10) : -1;
+}
+
+static void writes_small_chunks_together(void **state)
+{
+    struct fixture *f = *state;
+    enum { CHUNKS = 100000, AT_ONCE = 500 };
+    static const char chunk[] = "1\r\nx\r\n";
+    char many[AT_ONCE * sizeof chunk] = "";
+    for (int i = 0; i < AT_ONCE; i++)
+        memcpy(many + (size_t)i * (sizeof chunk - 1), chunk, sizeof chunk);
+    f->options.max_body = 1 << 20;
+    int fd = connect_pair(f);
+    long before = writes();
+    send_all(fd, SLICE("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    for (int i = 0; i < CHUNKS / AT_ONCE; i++) {
+        send_all(fd, slice_text(many));
+        settle(f, fd);
+    }
+    send_all(fd, SLICE("0\r\n\r\n"));
+    assert_false(settle(f, fd));
+    assert_int_equal(f->calls, 1);
+    assert_true(f->in_file);
+    assert_int_equal(f->body_length, CHUNKS);
+    assert_true(before < 0 || writes() - before < 100);
+    close(fd);
+}
+
 static void refuses_what_its_files_cannot_hold(void **state)
 {
     struct fixture *f = *state;
@@ -573,6 +612,7 @@ int main(void)
         TEST(frames_as_the_version_allows),
         TEST(invites_a_body_and_refuses_one_too_large),
         TEST(puts_large_bodies_into_a_file),
+        TEST(writes_small_chunks_together),
         TEST(refuses_what_its_files_cannot_hold),
         TEST(a_pace_has_a_deadline),
         TEST(a_connection_is_small),
