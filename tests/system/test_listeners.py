@@ -283,7 +283,7 @@ def test_what_cannot_be_taken_over(start, socket, options, status, message):
     assert message in refused.log()
 
 
-def test_clients_that_came_before_the_server_are_served(start):
+def test_clients_that_came_before_the_server_are_served(start, tmp_path):
     """The socket is older than the server and outlives it: nobody is refused while it restarts."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -294,7 +294,10 @@ def test_clients_that_came_before_the_server_are_served(start):
             with Connection(at(place)) as early:
                 early.send(request(headers=[("Connection", "close")]))
                 process = subprocess.Popen(
-                    words, pass_fds=[listener.fileno()], stderr=subprocess.DEVNULL
+                    words,
+                    pass_fds=[listener.fileno()],
+                    stderr=subprocess.DEVNULL,
+                    cwd=tmp_path,
                 )
                 try:
                     assert early.response().status == 200
