@@ -1,17 +1,23 @@
-"""The load generators: wrk for as much as the server can do, our own openloop for a fixed rate."""
+"""The load generators: wrk for as much as a server can do, our own openloop for a fixed rate, and idle connections."""
 
 import json
+import resource
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peers import BENCH
-from scenarios import OpenLoop, Scenario
+from peers import BENCH, HOST
+from scenarios import HELLO, OpenLoop, Scenario
 from server import Answer, Server, UnfitError
 
 OPENLOOP = BENCH.parent / "build" / "bench" / "openloop"
 WARMUP = 0.5
+AT_ONCE = 50
+"""How many connections wait for their first answer together."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,50 @@ def openloop(server: Server, plan: OpenLoop, seconds: float, core: int) -> Load:
         latencies,
         [(ns, count) for ns, count in fast["histogram"]],
     )
+
+
+def allow_descriptors(count: int) -> None:
+    """Let this process, and the servers that it starts, have so many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= count:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(count, hard)))
+    except (OSError, ValueError) as error:
+        raise UnfitError(f"{count} descriptors are not allowed here ({hard} are)") from error
+
+
+@contextmanager
+def held(server: Server, count: int) -> Iterator[None]:
+    """Hold so many connections, each of which was served once."""
+    ask = (
+        f"{server.scenario.method} {server.scenario.path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+    )
+    opened: list[socket.socket] = []
+    try:
+        while len(opened) < count:
+            sock = socket.create_connection((HOST, server.setup.port), timeout=10)
+            opened.append(sock)
+            sock.sendall(ask)
+            if len(opened) % AT_ONCE == 0 or len(opened) == count:
+                for one in opened[-AT_ONCE:]:
+                    take_answer(one)
+        yield
+    except OSError as error:
+        raise UnfitError(f"connection {len(opened)} of {count}: {error}") from error
+    finally:
+        for sock in opened:
+            sock.close()
+
+
+def take_answer(sock: socket.socket) -> None:
+    """Read one answer, of which the body is the scenario's constant."""
+    answer = b""
+    while not answer.endswith(HELLO):
+        data = sock.recv(4096)
+        if not data:
+            raise UnfitError(f"closed a connection that was to be kept, after {answer[:60]!r}")
+        answer += data
 
 
 def bare_threads(threads: int, milliseconds: float, seconds: float, core: int) -> tuple[Load, int]:

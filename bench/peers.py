@@ -63,7 +63,7 @@ def nginx(s: Setup) -> list[str]:
 worker_processes {s.workers};
 pid {s.scratch}/nginx.pid;
 error_log stderr error;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {max(4096, s.connections + 100)}; }}
 http {{
     access_log {log};
     keepalive_requests 100000000;

@@ -15,6 +15,7 @@ mpl.rcParams["svg.fonttype"] = "none"
 
 PLOTS = BENCH / "plots"
 OURS, FLOOR, OTHERS = "#c2410c", "#57534e", "#a8a29e"
+UNITS = {"cpu": "CPU time per request, us", "p99": "p99, ms", "idle": "KiB per connection"}
 FAR = 6
 """A server that costs this many times the least is left out of a picture's scale, and its figure written beside it."""
 
@@ -45,7 +46,7 @@ def save(figure: Figure, name: str) -> str:
 def draw_bars(outcome: Outcome) -> str | None:
     """One bar for each server, with the range of the repeats."""
     scenario = scenarios.BY_NAME[outcome.scenario]
-    what, unit = ("p99", "p99, ms") if scenario.open_loop else ("cpu", "CPU time per request, us")
+    what, unit = scenario.figure, UNITS[scenario.figure]
     entries = [entry for entry in outcome.entries if entry.figures.get(what)]
     if not entries:
         return None

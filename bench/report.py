@@ -10,6 +10,7 @@ from results import Entry, Outcome, Spread, Verdict, judge_all, paired, spread
 RESULTS = BENCH / "RESULTS.md"
 COLUMNS = {
     "cpu": ("CPU us/request", 2),
+    "idle": ("KiB/connection", 2),
     "rps": ("requests/s", 0),
     "p50": ("p50 ms", 3),
     "p99": ("p99 ms", 3),
@@ -21,11 +22,13 @@ COLUMNS = {
 }
 OPEN_LOOP = ("p50", "p99", "p99.9", "max", "cpu", "pss", "alone")
 CLOSED_LOOP = ("cpu", "rps", "pss", "alone")
+IDLE = ("idle", "pss", "alone")
+FIGURES = {"cpu": "CPU", "p99": "p99", "idle": "memory"}
 
 
 def columns_of(outcome: Outcome) -> list[str]:
     scenario = scenarios.BY_NAME[outcome.scenario]
-    names = OPEN_LOOP if scenario.open_loop else CLOSED_LOOP
+    names = {"p99": OPEN_LOOP, "cpu": CLOSED_LOOP, "idle": IDLE}[scenario.figure]
     return [*names, *(["ticks"] if scenario.ticks else [])]
 
 
@@ -46,7 +49,7 @@ def ratio_to(outcome: Outcome, entry: Entry) -> str:
     if entry.peer == "penstock":
         return ""
     ours = outcome.entry("penstock" + (f", {entry.variant}" if entry.variant else ""))
-    what = "p99" if scenarios.BY_NAME[outcome.scenario].open_loop else "cpu"
+    what = scenarios.BY_NAME[outcome.scenario].figure
     return range_of(paired(ours, entry, what), 2)
 
 
@@ -55,7 +58,7 @@ def cells(outcome: Outcome, entry: Entry) -> list[str]:
     for what in columns_of(outcome):
         digits = COLUMNS[what][1]
         values = entry.figures.get(what)
-        first = what in ("cpu", "p99") and values
+        first = what in FIGURES and values
         row.append(
             range_of(spread(values), digits)
             if first and values
@@ -65,7 +68,7 @@ def cells(outcome: Outcome, entry: Entry) -> list[str]:
 
 
 def header(outcome: Outcome) -> list[str]:
-    what = "p99" if scenarios.BY_NAME[outcome.scenario].open_loop else "CPU"
+    what = FIGURES[scenarios.BY_NAME[outcome.scenario].figure]
     return [
         "",
         *(COLUMNS[name][0] for name in columns_of(outcome)),

@@ -85,6 +85,8 @@ class Bench:
         self, peer: Peer, scenario: Scenario, variant: Variant, entry: Entry
     ) -> None:
         try:
+            if scenario.idle:
+                load.allow_descriptors(scenario.connections + 500)
             with Server(peer, scenario, variant, self.server_core) as server:
                 entry.command = server.shown_command
                 self.measure(server, variant, entry)
@@ -97,6 +99,9 @@ class Bench:
         for remark in server.verify().remarks():
             entry.remark(remark)
         scenario = server.scenario
+        if scenario.idle:
+            entry.add(self.measure_idle(server))
+            return
         if not scenario.open_loop:
             load.wrk(server, 1, self.load_core)
         ticks = server.ticks() if scenario.ticks else 0
@@ -123,6 +128,18 @@ class Bench:
         entry.histogram += counted.histogram
         for problem in counted.problems:
             entry.remark(problem)
+
+    def measure_idle(self, server: Server) -> dict[str, float]:
+        """Return what kept connections add to the memory; some that came and went before have filled pools."""
+        root, count = server.process.pid, server.scenario.connections
+        with load.held(server, count // 50):
+            pass
+        before = accounting.pss(root)
+        with load.held(server, count):
+            figures = {"pss": accounting.pss(root) / MIB}
+            if alone := accounting.memory_alone(root):
+                figures["alone"] = alone / MIB
+        return {"idle": (figures["pss"] * MIB - before) / 1024 / count, **figures}
 
     def generate(self, server: Server, variant: Variant) -> load.Load:
         plan = server.scenario.open_loop

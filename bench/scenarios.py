@@ -50,8 +50,15 @@ class Scenario:
     """Milliseconds that bare Python threads sleep beside the servers; 0: there are none."""
     ticks: bool = False
     """Is there a background thread whose progress /ticks tells?"""
+    idle: bool = False
+    """Are the connections only held, for the memory that they cost?"""
     only: tuple[str, ...] = field(default=())
     """Measured with these peers alone; empty: with all."""
+
+    @property
+    def figure(self) -> str:
+        """What such a scenario is about: the figure that servers are compared by."""
+        return "p99" if self.open_loop else "idle" if self.idle else "cpu"
 
 
 def constant(body: bytes) -> str:
@@ -125,6 +132,14 @@ SCENARIOS = (
         "hello, a new connection for each request",
         nginx=CONSTANT,
         headers=("Connection: close",),
+    ),
+    Scenario(
+        "idle",
+        "10,000 kept connections that do nothing",
+        nginx=CONSTANT,
+        connections=10_000,
+        idle=True,
+        only=("penstock", "nginx", "granian"),
     ),
     sized(10, "10B"),
     sized(1024, "1KB"),
