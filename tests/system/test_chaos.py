@@ -109,7 +109,7 @@ class Client:
 
     def check(self, client: Connection, right: Callable[[bytes], bool]) -> None:
         answer = client.response()
-        assert answer.status == 200, answer
+        assert answer.status == 200, (answer.status, answer.headers)
         assert right(answer.body), (len(answer.body), answer.body[:200])
 
     def keeps_alive(self) -> None:
