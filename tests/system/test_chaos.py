@@ -276,8 +276,8 @@ def for_seconds(seconds: float) -> Callable[[int], bool]:
     [
         pytest.param(lambda: acts(40), lambda: acts(200), 16 * MB, id="acts"),
         pytest.param(
-            lambda: for_seconds(60),
-            lambda: for_seconds(240),
+            lambda: for_seconds(120),
+            lambda: for_seconds(180),
             4 * MB,
             id="minutes",
             marks=pytest.mark.soak,
@@ -285,7 +285,7 @@ def for_seconds(seconds: float) -> Callable[[int], bool]:
     ],
 )
 def test_good_clients_among_bad_ones(serve, warm_up, limit, growth):
-    """The first acts fill pools, caches and the allocator: memory is flat after a minute of them."""
+    """The first acts fill pools, caches and the allocator: memory is flat after two minutes of them."""
     server = serve("streams", *OPTIONS)
     workers = sorted(server.workers())
     act_all(server, 1000, warm_up())
