@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import random
 import re
 import socket
@@ -294,7 +295,8 @@ def test_good_clients_among_bad_ones(serve, warm_up, limit, growth):
     assert len(done) == 12, done
     assert sorted(server.workers()) == workers
     wait_until(lambda: open_files(server) <= files, f"{files} descriptors")
-    assert resident(server) - memory < growth
+    if "LD_PRELOAD" not in os.environ:  # AddressSanitizer keeps what was freed for a while
+        assert resident(server) - memory < growth
     assert server.stop() == 0
     events = server.log().splitlines()
     assert any("request refused" in line for line in events)
