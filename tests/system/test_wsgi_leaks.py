@@ -48,9 +48,9 @@ def server(serve_module):
 
 
 def growth(server, what):
-    """Return by how many blocks the quietest of three rounds grew: caches fill, leaks go on."""
+    """Return by how many blocks the quietest of six rounds grew: caches fill, leaks go on."""
     sizes = []
-    for _ in range(4):
+    for _ in range(7):
         what()
         sizes.append(fetch(server, "/blocks").json())
     return min(after - before for before, after in itertools.pairwise(sizes))
