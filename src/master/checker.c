@@ -17,8 +17,8 @@
 
 #include "base/container.h"
 #include "base/errors.h"
+#include "base/exits.h"
 #include "loop/signals.h"
-#include "master/exits.h"
 
 enum {
     PATIENCE = 60000, /* ms that the launcher may take */

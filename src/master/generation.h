@@ -5,9 +5,9 @@
 #ifndef PENSTOCK_MASTER_GENERATION_H
 #define PENSTOCK_MASTER_GENERATION_H
 
+#include "base/exits.h"
 #include "config/options.h"
 #include "master/child.h"
-#include "master/exits.h"
 
 struct edition;
 struct master;

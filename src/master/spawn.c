@@ -22,8 +22,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/exits.h"
 #include "loop/signals.h"
-#include "master/exits.h"
 
 /* An argument that means nothing: room in which the child can write its title. */
 static const char padding[] = "                                                                "

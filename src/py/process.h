@@ -5,17 +5,12 @@
 #ifndef PENSTOCK_PY_PROCESS_H
 #define PENSTOCK_PY_PROCESS_H
 
+#include "base/exits.h"
 #include "base/log.h"
 #include "base/meter.h"
 #include "base/scoreboard.h"
 #include "config/config.h"
 #include "net/channel.h"
-
-enum {
-    EXIT_WELL = 0,
-    EXIT_START = 3,  /* it could not start */
-    EXIT_IMPORT = 4, /* the application could not be imported */
-};
 
 struct process {
     int channel;

@@ -1,6 +1,6 @@
-/* Exit statuses: the master's towards who started it, and its children's towards the master. */
-#ifndef PENSTOCK_MASTER_EXITS_H
-#define PENSTOCK_MASTER_EXITS_H
+/* Exit statuses of the master and of its children: between processes, and towards who started the server. */
+#ifndef PENSTOCK_BASE_EXITS_H
+#define PENSTOCK_BASE_EXITS_H
 
 enum exit_status {
     EXIT_WELL,
