@@ -1,4 +1,5 @@
-/* Exit statuses of the master and of its children: between processes, and towards who started the server. */
+/* Exit statuses of the master and of its children: between processes, and towards who started the
+ * server. */
 #ifndef PENSTOCK_BASE_EXITS_H
 #define PENSTOCK_BASE_EXITS_H
 
